@@ -1,0 +1,133 @@
+"""Our own data set file: a plain npz that ``numpy.load`` reads without us.
+
+========= =================== ================= ============================================================
+key       shape               type              meaning
+========= =================== ================= ============================================================
+record    ()                  str               JSON: format, version, level, units, precision, frames, atoms
+numbers   (n_atoms_total,)    uint8             atomic numbers
+n_atoms   (n_frames,)         int32             atoms of each frame
+positions (n_atoms_total, 3)  float64 or 32     Angstrom
+energies  (n_frames,)         float64           eV; absent where unlabelled
+forces    (n_atoms_total, 3)  float64 or 32     eV/Angstrom; absent where unlabelled
+cells     (n_frames, 3, 3)    float64           Angstrom; absent where no frame has a cell or is periodic
+pbc       (n_frames, 3)       bool              absent with cells
+========= =================== ================= ============================================================
+
+Energies always keep 64 bits: 32 would round the total energy of aspirin (-17,592 eV) to 2 meV.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ffpt_core.datasets.dataset import Dataset
+from ffpt_core.errors import FfptError
+from ffpt_core.files import atomic_write
+
+FORMAT = "ffpt-dataset"
+VERSION = 1
+UNITS = {"positions": "Angstrom", "energies": "eV", "forces": "eV/Angstrom", "cells": "Angstrom"}
+PRECISIONS = ("float64", "float32")
+
+
+def save(dataset: Dataset, path: str | os.PathLike[str], compressed: bool = True, precision: str = "float64") -> None:
+    """Write dataset to path, atomically; see Dataset.save."""
+    if precision not in PRECISIONS:
+        raise FfptError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "level": dataset.level,
+        "units": UNITS,
+        "precision": precision,
+        "frames": len(dataset),
+        "atoms": len(dataset.numbers),
+    }
+    arrays = {
+        "record": np.array(json.dumps(record)),
+        "numbers": dataset.numbers.astype(np.uint8),
+        "n_atoms": dataset.n_atoms.astype(np.int32),
+        "positions": dataset.positions.astype(precision, copy=False),
+    }
+    if dataset.energies is not None:
+        arrays["energies"] = dataset.energies
+    if dataset.forces is not None:
+        arrays["forces"] = dataset.forces.astype(precision, copy=False)
+    if dataset.pbc.any() or dataset.cells.any():
+        arrays |= {"cells": dataset.cells, "pbc": dataset.pbc}
+    with atomic_write(path, "wb") as stream:
+        (np.savez_compressed if compressed else np.savez)(stream, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """All arrays of an npz file, each unpacked once; pickled objects are refused, never loaded.
+
+    Raises:
+        FfptError: no such file, not an npz, truncated, or it holds pickled objects.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(4)
+            if start != b"PK\x03\x04":
+                kind = "a pickle, which is never loaded" if start[:1] == b"\x80" else "not an npz file"
+                raise FfptError(f"{path} is {kind}" if start else f"{path} is empty")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except OSError as error:
+        raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise FfptError(f"{path} is truncated or damaged: {error}") from error
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            raise FfptError(f"{path} holds pickled Python objects, which are never loaded") from error
+        raise FfptError(f"{path} is damaged: {error}") from error
+
+
+def record_of(arrays: dict[str, np.ndarray]) -> dict[str, object] | None:
+    """The JSON record among arrays when they are a data set of ours, else None."""
+    text = arrays.get("record")
+    if text is None or text.dtype.kind != "U" or text.shape != ():
+        return None
+    try:
+        record = json.loads(str(text))
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+
+
+def from_stored(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> Dataset:
+    """The Dataset among the arrays of a file of ours; path is for messages only."""
+    record = record_of(arrays)
+    if record is None:
+        raise FfptError(f"{path} is not an ffpt data set (its keys: {', '.join(sorted(arrays)) or 'none'})")
+    if record.get("version") != VERSION:
+        raise FfptError(f"{path} is an ffpt data set of version {record.get('version')}; this ffpt reads {VERSION}")
+    missing = [name for name in ("numbers", "n_atoms", "positions") if name not in arrays]
+    if missing:
+        raise FfptError(f"{path} lacks {', '.join(missing)}")
+    try:
+        return Dataset(
+            numbers=arrays["numbers"],
+            offsets=np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)]),
+            positions=arrays["positions"],
+            energies=arrays.get("energies"),
+            forces=arrays.get("forces"),
+            cells=arrays.get("cells"),
+            pbc=arrays.get("pbc"),
+            level=str(record.get("level", "")),
+        )
+    except FfptError as error:
+        raise FfptError(f"{path}: {error}") from error
+
+
+def load(path: str | os.PathLike[str]) -> Dataset:
+    """Read a file written by save; see Dataset.load."""
+    return from_stored(load_arrays(path), path)
