@@ -13,31 +13,14 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from ffpt_core.datasets.validation import check_shapes, check_values, frozen
 from ffpt_core.errors import FfptError
 from ffpt_core.files import fingerprint
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-MAX_ATOMIC_NUMBER = 118
-
 FrameIndex = slice | Sequence[int] | Sequence[bool] | np.ndarray
-
-
-def _frozen(array: object, dtype: type, what: str) -> np.ndarray:
-    """array as a read-only contiguous array of dtype; the caller's own array stays writable."""
-    try:
-        result = np.ascontiguousarray(array, dtype=dtype).view()
-    except (TypeError, ValueError) as error:
-        raise FfptError(f"{what}: not an array of {np.dtype(dtype).name} ({error})") from error
-    result.flags.writeable = False
-    return result
-
-
-def _labels_differ(what: str, index: int, has: bool, unit: str) -> FfptError:
-    """The error for labels that stand on some frames (or data sets) only."""
-    first, other = ("no ", "") if has else ("", "no ")
-    return FfptError(f"{unit} 0 has {first}{what} but {unit} {index} has {other}{what}: label all or none")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,7 +62,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         def put(name: str, value: object, dtype: type) -> None:
-            object.__setattr__(self, name, _frozen(value, dtype, name))
+            object.__setattr__(self, name, frozen(value, dtype, name))
 
         put("numbers", self.numbers, np.int64)
         put("offsets", self.offsets, np.int64)
@@ -90,50 +73,8 @@ class Dataset:
             put("forces", self.forces, np.float64)
         put("cells", np.zeros((len(self), 3, 3)) if self.cells is None else self.cells, np.float64)
         put("pbc", np.zeros((len(self), 3), dtype=bool) if self.pbc is None else self.pbc, bool)
-        self._check_shapes()
-        self._check_values()
-
-    def _check_shapes(self) -> None:
-        offsets, total, frames = self.offsets, len(self.numbers), len(self)
-        if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != total:
-            raise FfptError(f"offsets must run from 0 to the number of atoms, {total}, with one entry more than frames")
-        empty = np.flatnonzero(np.diff(offsets) <= 0)
-        if len(empty):
-            raise FfptError(f"frame {empty[0]} has no atoms")
-        expected = {
-            "numbers": (total,),
-            "positions": (total, 3),
-            "energies": (frames,),
-            "forces": (total, 3),
-            "cells": (frames, 3, 3),
-            "pbc": (frames, 3),
-        }
-        for name, shape in expected.items():
-            array = getattr(self, name)
-            if array is not None and array.shape != shape:
-                raise FfptError(f"{name} of shape {array.shape}; {frames} frames of {total} atoms need {shape}")
-
-    def _check_values(self) -> None:
-        wrong = np.flatnonzero((self.numbers < 1) | (self.numbers > MAX_ATOMIC_NUMBER))
-        if len(wrong):
-            atom = wrong[0]
-            raise FfptError(f"frame {self._frame_of(atom)}: {self.numbers[atom]} is not an atomic number")
-        for name in ("positions", "forces", "energies", "cells"):
-            array = getattr(self, name)
-            if array is None or np.isfinite(array).all():
-                continue
-            row = int(np.argwhere(~np.isfinite(array))[0, 0])
-            frame = self._frame_of(row) if name in ("positions", "forces") else row
-            raise FfptError(f"frame {frame}: NaN or infinite {name}")
-        if self.pbc.any():
-            lengths = np.linalg.norm(self.cells, axis=2)
-            flat = self.pbc.all(axis=1) & (np.abs(np.linalg.det(self.cells)) < 1e-9)
-            bad = np.flatnonzero((self.pbc & (lengths == 0)).any(axis=1) | flat)
-            if len(bad):
-                raise FfptError(f"frame {bad[0]}: periodic, but its cell has no extent along that direction")
-
-    def _frame_of(self, atom: int) -> int:
-        return int(np.searchsorted(self.offsets, atom, side="right")) - 1
+        check_shapes(self)
+        check_values(self)
 
     @classmethod
     def from_arrays(
@@ -156,15 +97,15 @@ class Dataset:
         Raises:
             FfptError: shapes do not fit, or a number is not finite (naming the frame).
         """
-        numbers = _frozen(numbers, np.int64, "numbers")
-        positions = _frozen(positions, np.float64, "positions")
+        numbers = frozen(numbers, np.int64, "numbers")
+        positions = frozen(positions, np.float64, "positions")
         if numbers.ndim != 1 or positions.ndim != 3 or positions.shape[1:] != (len(numbers), 3):
             raise FfptError(
                 f"positions of shape {positions.shape}; {len(numbers)} atoms need (n_frames, {len(numbers)}, 3)"
             )
         frames, atoms = positions.shape[:2]
         if forces is not None:
-            forces = _frozen(forces, np.float64, "forces")
+            forces = frozen(forces, np.float64, "forces")
             if forces.shape != positions.shape:
                 raise FfptError(f"forces of shape {forces.shape} for positions of shape {positions.shape}")
             forces = forces.reshape(-1, 3)
@@ -193,25 +134,9 @@ class Dataset:
             FfptError: some frames are labelled and others are not, or forces of the wrong shape
                 (naming the frame).
         """
-        from ffpt_core.datasets.labels import energy_of, forces_of
+        from ffpt_core.datasets.conversion import arrays_from_atoms
 
-        frames = list(frames)
-        energies = [energy_of(atoms, index) for index, atoms in enumerate(frames)]
-        forces = [forces_of(atoms, index) for index, atoms in enumerate(frames)]
-        for what, values in (("energy", energies), ("forces", forces)):
-            for index, value in enumerate(values):
-                if (value is None) != (values[0] is None):
-                    raise _labels_differ(what, index, has=value is not None, unit="frame")
-        return cls(
-            numbers=np.concatenate([atoms.numbers for atoms in frames]) if frames else np.zeros(0, int),
-            offsets=np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])]),
-            positions=np.concatenate([atoms.positions for atoms in frames]) if frames else np.zeros((0, 3)),
-            energies=np.array(energies) if energies and energies[0] is not None else None,
-            forces=np.concatenate(forces) if forces and forces[0] is not None else None,
-            cells=np.array([atoms.cell.array for atoms in frames]).reshape(-1, 3, 3),
-            pbc=np.array([atoms.pbc for atoms in frames], dtype=bool).reshape(-1, 3),
-            level=level,
-        )
+        return cls(level=level, **arrays_from_atoms(list(frames)))
 
     @classmethod
     def concatenate(cls, datasets: Sequence[Dataset], level: str | None = None) -> Dataset:
@@ -225,6 +150,8 @@ class Dataset:
         Raises:
             FfptError: different levels, or labels that only some have.
         """
+        from ffpt_core.datasets.conversion import labels_differ
+
         datasets = list(datasets)
         if not datasets:
             raise FfptError("concatenate needs at least one data set")
@@ -236,7 +163,7 @@ class Dataset:
             for index, dataset in enumerate(datasets):
                 has = getattr(dataset, name) is not None
                 if has != (getattr(datasets[0], name) is not None):
-                    raise _labels_differ(name, index, has=has, unit="data set")
+                    raise labels_differ(name, index, has=has, unit="data set")
 
         def joined(name: str) -> np.ndarray | None:
             parts = [getattr(dataset, name) for dataset in datasets]
@@ -271,23 +198,20 @@ class Dataset:
         return self._select(index)
 
     def _atoms(self, index: int) -> Atoms:
-        from ase import Atoms
-        from ase.calculators.singlepoint import SinglePointCalculator
+        from ffpt_core.datasets.conversion import to_atoms
 
         frame = index + len(self) if index < 0 else index
         if not 0 <= frame < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
         mine = slice(self.offsets[frame], self.offsets[frame + 1])
-        # Atoms copies what it is given, so the read-only arrays stay ours.
-        atoms = Atoms(self.numbers[mine], self.positions[mine], cell=self.cells[frame], pbc=self.pbc[frame])
-        labels: dict[str, object] = {}
-        if self.energies is not None:
-            labels["energy"] = float(self.energies[frame])
-        if self.forces is not None:
-            labels["forces"] = self.forces[mine].copy()
-        if labels:
-            atoms.calc = SinglePointCalculator(atoms, **labels)
-        return atoms
+        return to_atoms(
+            self.numbers[mine],
+            self.positions[mine],
+            self.cells[frame],
+            self.pbc[frame],
+            None if self.energies is None else self.energies[frame],
+            None if self.forces is None else self.forces[mine],
+        )
 
     def _select(self, index: FrameIndex) -> Dataset:
         """Frames by slice, numbers or mask, without a loop over frames."""
@@ -297,7 +221,7 @@ class Dataset:
                 index = index.astype(np.int64)
         frames = np.arange(len(self))[index]
         if frames.ndim != 1:
-            raise IndexError(f"frames are chosen by a list of numbers or a mask, not by an array of shape {frames.shape}")
+            raise IndexError(f"choose frames by a list of numbers or a mask, not by an array of shape {frames.shape}")
         counts = self.n_atoms[frames]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         # Atom k of the result stands at k plus how far its frame was moved.
@@ -341,7 +265,7 @@ class Dataset:
         """Write a plain npz, whole or not at all; see ``ffpt_core.datasets.storage`` for its keys.
 
         Args:
-            path: file to write, by custom ``*.npz``.
+            path: file to write, ``*.npz`` by custom.
             compressed: smaller and slower to write.
             precision: "float64", or "float32" to halve positions and forces on disk (energies keep
                 64 bits; the fingerprint changes with the rounding).

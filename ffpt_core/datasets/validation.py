@@ -1,0 +1,92 @@
+"""What must hold for the arrays of a Dataset, with errors that name the frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ffpt_core.errors import FfptError
+
+if TYPE_CHECKING:
+    from ffpt_core.datasets.dataset import Dataset
+
+MAX_ATOMIC_NUMBER = 118
+
+
+def frozen(array: object, dtype: type, name: str) -> np.ndarray:
+    """array as a read-only contiguous array of dtype; the caller's own array stays writable.
+
+    Raises:
+        FfptError: it cannot be read as such an array, or integers are asked for and it holds fractions.
+    """
+    try:
+        given = np.asarray(array)
+        result = np.ascontiguousarray(given, dtype=dtype).view()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FfptError(f"{name}: not an array of {np.dtype(dtype).name} ({error})") from error
+    if dtype is np.int64 and given.dtype.kind == "f" and not np.array_equal(given, result):
+        raise FfptError(f"{name}: whole numbers needed")
+    result.flags.writeable = False
+    return result
+
+
+def check_shapes(dataset: Dataset) -> None:
+    """Refuse arrays whose shapes do not belong together, and frames without atoms."""
+    offsets, total = dataset.offsets, len(dataset.numbers)
+    if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != total:
+        raise FfptError(f"offsets must run from 0 to the number of atoms, {total}, with one entry more than frames")
+    empty = np.flatnonzero(np.diff(offsets) <= 0)
+    if len(empty):
+        raise FfptError(f"frame {empty[0]} has no atoms")
+    frames = len(offsets) - 1
+    expected = {
+        "numbers": (total,),
+        "positions": (total, 3),
+        "energies": (frames,),
+        "forces": (total, 3),
+        "cells": (frames, 3, 3),
+        "pbc": (frames, 3),
+    }
+    for name, shape in expected.items():
+        array = getattr(dataset, name)
+        if array is not None and array.shape != shape:
+            raise FfptError(f"{name} of shape {array.shape}; {frames} frames of {total} atoms need {shape}")
+
+
+def check_values(dataset: Dataset) -> None:
+    """Refuse numbers that mean nothing: unknown elements, NaN or infinite values, a cell without extent."""
+
+    def frame_of(atom: int) -> int:
+        return int(np.searchsorted(dataset.offsets, atom, side="right")) - 1
+
+    wrong = np.flatnonzero((dataset.numbers < 1) | (dataset.numbers > MAX_ATOMIC_NUMBER))
+    if len(wrong):
+        atom = wrong[0]
+        raise FfptError(f"frame {frame_of(atom)}: {dataset.numbers[atom]} is not an atomic number")
+    for name in ("positions", "forces", "energies", "cells"):
+        array = getattr(dataset, name)
+        if array is None or np.isfinite(array).all():
+            continue
+        row = int(np.argwhere(~np.isfinite(array))[0, 0])
+        frame = frame_of(row) if name in ("positions", "forces") else row
+        raise FfptError(f"frame {frame}: NaN or infinite {name}")
+    if dataset.pbc.any():
+        check_cells(dataset.cells, dataset.pbc)
+
+
+def check_cells(cells: np.ndarray, pbc: np.ndarray) -> None:
+    """Refuse periodic directions along which the cell has no extent.
+
+    Args:
+        cells: (n_frames, 3, 3) cell vectors as rows, Angstrom.
+        pbc: (n_frames, 3) periodic along each.
+    """
+    # The Gram determinant of the periodic vectors is their squared area or volume; a direction that is not
+    # periodic takes part as a unit vector orthogonal to all others, so that one formula serves all cases.
+    gram = cells @ cells.transpose(0, 2, 1)
+    both = pbc[:, :, None] & pbc[:, None, :]
+    gram = np.where(both, gram, np.eye(3))
+    bad = np.flatnonzero(np.linalg.det(gram) < 1e-9)
+    if len(bad):
+        raise FfptError(f"frame {bad[0]}: periodic, but its cell has no extent along a periodic direction")
