@@ -22,6 +22,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,12 @@ def save(dataset: Dataset, path: str | os.PathLike[str], compressed: bool = True
         (np.savez_compressed if compressed else np.savez)(stream, allow_pickle=False, **arrays)
 
 
-def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of an npz file, each unpacked once; pickled objects are refused, never loaded.
+def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an npz file, each unpacked once; pickled objects are refused, never loaded.
+
+    Args:
+        path: the file.
+        names: arrays to unpack where the file has them; all when None. The others are not looked at.
 
     Raises:
         FfptError: no such file, not an npz, truncated, or it holds pickled objects.
@@ -80,7 +85,7 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                 raise FfptError(f"{path} is {kind}" if start else f"{path} is empty")
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                return {name: archive[name] for name in archive.files if names is None or name in names}
     except OSError as error:
         raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
