@@ -1,0 +1,90 @@
+"""What a run writes and shows while it trains."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
+
+from ffpt_core.files import atomic_path, atomic_write
+from ffpt_core.progress import progress_bar
+from ffpt_core.training.module import PotentialModule
+
+COLUMNS = ("epoch", "seconds", "learning_rate", "train_loss", "validation_loss", "energy_mae", "force_mae")
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are there whole or not at all, and are read without unpickling objects."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], *_: Any, **__: Any) -> None:
+        """Write to a temporary name, then rename. Raises FfptError when the disk is full."""
+        with atomic_path(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
+        """Tensors and plain values only."""
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class RunFiles(Callback):
+    """After every epoch: potential.pt if it is the best so far, then the log, then the checkpoint.
+
+    In this order a kill at any moment leaves a folder from which the same command continues.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: PotentialModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: PotentialModule) -> None:
+        row = module.history[-1]
+        row["seconds"] = time.perf_counter() - self.started
+        if row["validation_loss"] < module.best_loss:
+            module.best_loss = row["validation_loss"]
+            potential = module.current_potential()
+            potential.metadata["epoch"] = row["epoch"]
+            potential.save(self.folder / "potential.pt")
+        with atomic_write(self.folder / "log.csv") as stream:
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(module.history)
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+        trainer.save_checkpoint(self.folder / "checkpoint.ckpt")
+
+
+class Bar(Callback):
+    """A progress bar over the frames of the whole run.
+
+    Args:
+        description: left of the bar.
+        batches: number of batches of the whole run.
+        batch_size: frames in each.
+    """
+
+    def __init__(self, description: str, batches: int, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.context = progress_bar(description, batches * batch_size)
+
+    def on_train_start(self, trainer: lightning.Trainer, module: PotentialModule) -> None:
+        self.advance = self.context.__enter__()
+        self.advance(module.global_step * self.batch_size)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.advance(self.batch_size)
+
+    def teardown(self, trainer: lightning.Trainer, module: PotentialModule, stage: str) -> None:
+        self.context.__exit__(None, None, None)

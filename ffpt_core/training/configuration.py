@@ -1,0 +1,162 @@
+"""What a training run is: one validated record, read from YAML, with the paper's recipe as default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from ffpt_core.errors import FfptError
+from ffpt_core.files import atomic_write
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfiguration(_Section):
+    """Where the labelled frames are and how they are divided."""
+
+    train: Path = Field(description="file of labelled frames: extxyz, npz of ffpt, sGDML/MD17 npz")
+    validation: Path | None = Field(None, description="its own file of validation frames")
+    test: Path | None = Field(None, description="file of test frames, evaluated once at the end")
+    n_train: int | None = Field(None, gt=0, description="frames to train on (default: all that are left)")
+    n_validation: int = Field(50, ge=0, description="frames set aside from the training file for validation")
+    split: Path | None = Field(None, description="JSON of 'ffpt data split' in place of the two numbers")
+    energy_unit: str | None = Field(None, description="unit of the energies, where the file does not say it")
+    length_unit: str | None = Field(None, description="unit of the lengths, where the file does not say it")
+    level: str | None = Field(None, description="level of theory of the labels, where the file does not say it")
+
+
+class NetworkConfiguration(_Section):
+    """Size of the network, for training that does not start from a potential."""
+
+    n_features: int = Field(128, gt=0)
+    n_basis: int = Field(20, gt=0)
+    n_layers: int = Field(3, gt=0)
+    cutoff: float = Field(5.0, gt=0, description="Angstrom")
+
+
+class LossConfiguration(_Section):
+    """energy_weight * mean((E - E_label)^2) + force_weight * mean((F - F_label)^2), eV and Angstrom.
+
+    Rattled frames of a force field have rare labels far out in the tail (two atoms on top of each other:
+    hundreds of eV/Angstrom), and a squared error hands the run to them. With ``robust`` (the default is
+    mse) an error beyond delta counts linearly, not squared: every frame keeps its direction, none its weight.
+    """
+
+    kind: Literal["mse", "robust"] = "mse"
+    energy_weight: float = Field(1.0, ge=0)
+    force_weight: float = Field(20.0, ge=0)
+    energy_delta: float = Field(1.0, gt=0, description="eV; robust only")
+    force_delta: float = Field(1.0, gt=0, description="eV/Angstrom; robust only")
+
+
+class ScheduleConfiguration(_Section):
+    """How the learning rate falls: on plateaus of the validation loss (the paper), or along a cosine."""
+
+    kind: Literal["plateau", "cosine"] = "plateau"
+    factor: float = Field(0.7, gt=0, lt=1, description="plateau: multiply by this")
+    patience: int = Field(50, ge=0, description="plateau: epochs without improvement before it")
+    final_fraction: float = Field(0.01, gt=0, lt=1, description="stop (plateau) or end (cosine) at this part of the rate")
+    warmup: int = Field(0, ge=0, description="steps of linear rise at the start")
+
+
+class TrainingConfiguration(_Section):
+    """A whole run. ``start`` is what makes fine-tuning of it: the same code path, other starting weights."""
+
+    data: DataConfiguration
+    output: Path = Field(description="folder of the run")
+    start: Path | None = Field(None, description="potential to start from (fine-tuning); default: random weights")
+    shifts: Literal["auto", "fit", "keep"] = Field(
+        "auto", description="element energies: fitted to the data, kept from start, or fitted if the level changed"
+    )
+    network: NetworkConfiguration = NetworkConfiguration()
+    loss: LossConfiguration = LossConfiguration()
+    schedule: ScheduleConfiguration = ScheduleConfiguration()
+    learning_rate: float | None = Field(None, gt=0, description="default: 1e-3 from random weights, 1e-4 from start")
+    batch_size: int = Field(10, gt=0, description="frames")
+    epochs: int = Field(1000, gt=0, description="at most")
+    frames_per_epoch: int | None = Field(None, gt=0, description="validate and checkpoint this often (default: all)")
+    gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the exponential average of the weights")
+    precision: Literal["float32", "float64"] = "float32"
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, gt=0, description="CPU threads (default: all)")
+    compile: bool = Field(False, description="compile the network (about 1.5 times faster; needs a C++ compiler)")
+    tensorboard: bool = Field(False, description="also write TensorBoard events")
+
+    @property
+    def initial_rate(self) -> float:
+        """The learning rate after its default is resolved."""
+        return self.learning_rate or (1e-4 if self.start else 1e-3)
+
+
+def _readable(error: pydantic.ValidationError) -> str:
+    """The first problem in one line that names the key."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the configuration"
+    if first["type"] == "extra_forbidden":
+        section: Any = TrainingConfiguration
+        for part in first["loc"][:-1]:
+            section = section.model_fields[str(part)].annotation
+        return f"unknown key {key}; known here: {', '.join(section.model_fields)}"
+    if first["type"] == "missing":
+        return f"key {key} is missing"
+    return f"key {key}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+
+
+def make_configuration(values: dict[str, Any], source: str = "configuration") -> TrainingConfiguration:
+    """Validate a nested dictionary.
+
+    Raises:
+        FfptError: an unknown, missing or ill-typed key, named in the message.
+    """
+    try:
+        configuration = TrainingConfiguration.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise FfptError(f"{source}: {_readable(error)}") from error
+    if configuration.start is not None and "network" in values:
+        raise FfptError(f"{source}: key network is fixed by start ({configuration.start}); leave one of them out")
+    return configuration
+
+
+def read_configuration(path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) -> TrainingConfiguration:
+    """Read YAML. Relative paths in it are relative to the working directory, as on the command line.
+
+    Args:
+        path: YAML file.
+        overrides: values that win over the file's, nested like it.
+
+    Raises:
+        FfptError: the file cannot be read, is not YAML, or as make_configuration.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
+        raise FfptError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, dict):
+        raise FfptError(f"{path} holds no keys; a configuration needs at least data.train and output")
+    return make_configuration(merge(values, overrides or {}), str(path))
+
+
+def merge(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """values with those of overrides in their place, section by section."""
+    merged = dict(values)
+    for key, value in overrides.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+def write_configuration(path: str | os.PathLike[str], configuration: TrainingConfiguration) -> None:
+    """Write every key, defaults included, as YAML."""
+    with atomic_write(path) as stream:
+        yaml.safe_dump(configuration.model_dump(mode="json"), stream, sort_keys=False)

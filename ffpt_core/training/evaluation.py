@@ -1,0 +1,77 @@
+"""Errors of a potential on labelled frames."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ffpt_core.datasets import Dataset
+from ffpt_core.errors import FfptError
+from ffpt_core.potential import Potential
+from ffpt_core.progress import progress_bar
+from ffpt_core.training.batches import FrameBatches
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean absolute and root mean square errors: energies per frame in eV, force components in eV/Angstrom.
+
+    Errors of a label that the data lack are None.
+    """
+
+    frames: int
+    energy_mae: float | None
+    energy_rmse: float | None
+    force_mae: float | None
+    force_rmse: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self)
+
+
+def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Energies and forces of every frame.
+
+    Returns:
+        (n_frames,) eV, and (n_atoms_total, 3) eV/Angstrom, in the order of the dataset.
+
+    Raises:
+        FfptError: an element that the potential does not know.
+    """
+    potential.check_elements(dataset.numbers)
+    batches = FrameBatches(dataset, potential.cutoff, potential.dtype)
+    energies, forces = [], []
+    with torch.no_grad(), progress_bar("evaluating", len(dataset)) as advance:
+        for first in range(0, len(dataset), batch_size):
+            frames = np.arange(first, min(first + batch_size, len(dataset)))
+            batch = batches[frames]
+            moved = [part.to(potential.device) if isinstance(part, torch.Tensor) else part for part in batch[:6]]
+            energy, force = potential(*moved)
+            shifts = potential.shift_energies(moved[0], moved[4], batch.n_frames)
+            energies.append((energy.double() + shifts).cpu().numpy())
+            forces.append(force.double().cpu().numpy())
+            advance(len(frames))
+    return np.concatenate(energies), np.concatenate(forces)
+
+
+def evaluate(potential: Potential, dataset: Dataset, batch_size: int = 20) -> Errors:
+    """Errors of a potential on a dataset with energies, forces or both.
+
+    Raises:
+        FfptError: no labels at all, no frames, or an element that the potential does not know.
+    """
+    if not len(dataset) or (dataset.energies is None and dataset.forces is None):
+        raise FfptError("nothing to evaluate against: the data hold no frames or no labels")
+    energies, forces = predict(potential, dataset, batch_size)
+
+    def mae_rmse(predicted: np.ndarray, label: np.ndarray | None) -> tuple[float | None, float | None]:
+        if label is None:
+            return None, None
+        error = predicted - label
+        return float(np.abs(error).mean()), float(np.sqrt(np.square(error).mean()))
+
+    return Errors(len(dataset), *mae_rmse(energies, dataset.energies), *mae_rmse(forces, dataset.forces))

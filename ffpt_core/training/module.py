@@ -1,0 +1,158 @@
+"""The Lightning module: loss, optimiser, learning rate, averaged weights, validation errors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.nn.functional import huber_loss
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ffpt_core.potential import Potential
+from ffpt_core.training.batches import Batch
+from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
+
+
+def loss_terms(
+    configuration: LossConfiguration, energy_errors: Tensor, force_errors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean squared, or robust, error of energies (eV^2) and of force components (eV^2/Angstrom^2)."""
+    if configuration.kind == "mse":
+        return energy_errors.square().mean(), force_errors.square().mean()
+    # Twice PyTorch's Huber loss, so that small errors cost what they cost in mse.
+    zero_energy, zero_force = torch.zeros_like(energy_errors), torch.zeros_like(force_errors)
+    return (
+        2.0 * huber_loss(energy_errors, zero_energy, delta=configuration.energy_delta),
+        2.0 * huber_loss(force_errors, zero_force, delta=configuration.force_delta),
+    )
+
+
+class PotentialModule(lightning.LightningModule):
+    """Trains the network of a potential; its shifts and scales stay as they are.
+
+    Learning rate and plateau are kept here, not in a Lightning scheduler: Lightning forgets the plateau
+    step of the epoch that a checkpoint ends, and a resumed run would differ from an unbroken one.
+
+    Args:
+        potential: what to train, already on its precision.
+        configuration: the run.
+        total_steps: optimiser steps of the whole run (for the cosine).
+    """
+
+    def __init__(self, potential: Potential, configuration: TrainingConfiguration, total_steps: int) -> None:
+        super().__init__()
+        self.potential = potential
+        self.configuration = configuration
+        self.total_steps = total_steps
+        self.history: list[dict[str, float]] = []
+        self.best_loss = math.inf
+        self.plateau: ReduceLROnPlateau | None = None
+        self.averaged: AveragedModel | None = None
+        if configuration.ema is not None:
+            self.averaged = AveragedModel(potential.network, multi_avg_fn=get_ema_multi_avg_fn(configuration.ema))
+        self._sums: dict[str, float] = {}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam over the network's weights."""
+        rate, schedule = self.configuration.initial_rate, self.configuration.schedule
+        optimizer = torch.optim.Adam(self.potential.network.parameters(), lr=rate)
+        if schedule.kind == "plateau":
+            self.plateau = ReduceLROnPlateau(optimizer, factor=schedule.factor, patience=schedule.patience)
+        return optimizer
+
+    def errors(self, batch: Batch, potential: Potential) -> tuple[Tensor, Tensor]:
+        """(n_frames,) energy errors, eV, and (n_atoms, 3) force errors, eV/Angstrom, of a batch."""
+        energies, forces = potential(*batch[:6])
+        # Labels lose their large part in float64, before they meet a float32 network.
+        shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
+        labels = energies.detach() if batch.energies is None else (batch.energies - shifts).to(energies.dtype)
+        return energies - labels, forces - (forces.detach() if batch.forces is None else batch.forces)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The weighted loss of one batch."""
+        energy, force = loss_terms(self.configuration.loss, *self.errors(batch, self.potential))
+        loss = self.configuration.loss.energy_weight * energy + self.configuration.loss.force_weight * force
+        self._add("train_loss", loss.detach(), 1)
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        self._sums = {}
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Warm-up and cosine are functions of the step alone, so there is nothing to save."""
+        schedule, step = self.configuration.schedule, self.global_step
+        rate = self.configuration.initial_rate
+        if step < schedule.warmup:
+            rate *= (step + 1) / schedule.warmup
+        elif schedule.kind == "cosine":
+            progress = min(1.0, (step - schedule.warmup) / max(1, self.total_steps - schedule.warmup))
+            rate *= schedule.final_fraction + (1 - schedule.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
+        elif step > schedule.warmup:
+            return  # plateau: the optimiser holds its rate
+        self.optimizers().param_groups[0]["lr"] = rate
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.potential.network)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Sums of absolute and squared errors of the weights that would be saved now."""
+        energy, force = self.errors(batch, self.current_potential())
+        self._add("energy_mae", energy.abs().mean(), len(energy))
+        self._add("energy_mse", energy.square().mean(), len(energy))
+        self._add("force_mae", force.abs().mean(), len(force))
+        self._add("force_mse", force.square().mean(), len(force))
+
+    def on_validation_epoch_end(self) -> None:
+        """One row of history: the errors, the weighted squared error that plateau and best weights go by."""
+        row = {name: self._mean(name) for name in ("train_loss", "energy_mae", "force_mae")}
+        loss = self.configuration.loss
+        row["validation_loss"] = (
+            loss.energy_weight * self._mean("energy_mse") + loss.force_weight * self._mean("force_mse")
+        )
+        row["learning_rate"] = self.optimizers().param_groups[0]["lr"]
+        row["epoch"] = self.current_epoch + 1
+        self.history.append(row)
+        if self.plateau is not None:
+            self.plateau.step(row["validation_loss"])
+            final = self.configuration.initial_rate * self.configuration.schedule.final_fraction
+            if self.optimizers().param_groups[0]["lr"] <= final:
+                self.trainer.should_stop = True
+
+    def current_potential(self) -> Potential:
+        """The potential with the weights that validation and saving use: averaged ones where asked for."""
+        if self.averaged is None or not int(self.averaged.n_averaged):
+            return self.potential
+        potential = Potential(self.averaged.module, self.potential.elements, metadata=self.potential.metadata)
+        potential.shifts, potential.scales = self.potential.shifts, self.potential.scales
+        return potential
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What Lightning does not keep by itself."""
+        checkpoint["ffpt"] = {
+            "history": self.history,
+            "best_loss": self.best_loss,
+            "plateau": None if self.plateau is None else self.plateau.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The inverse of on_save_checkpoint; the plateau follows when the optimiser exists."""
+        self.history = checkpoint["ffpt"]["history"]
+        self.best_loss = checkpoint["ffpt"]["best_loss"]
+        self._plateau_state = checkpoint["ffpt"]["plateau"]
+
+    def on_fit_start(self) -> None:
+        if self.plateau is not None and getattr(self, "_plateau_state", None) is not None:
+            self.plateau.load_state_dict(self._plateau_state)
+
+    def _add(self, name: str, mean: Tensor, count: int) -> None:
+        """Add a batch's mean to the running mean of the epoch."""
+        self._sums[name] = self._sums.get(name, 0.0) + mean.item() * count
+        self._sums[f"{name}:count"] = self._sums.get(f"{name}:count", 0) + count
+
+    def _mean(self, name: str) -> float:
+        return self._sums[name] / self._sums[f"{name}:count"]

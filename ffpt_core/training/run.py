@@ -1,0 +1,278 @@
+"""A training run from configuration to potential: from scratch, pre-training, fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ffpt_core import __version__
+from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read
+from ffpt_core.errors import FfptError
+from ffpt_core.files import read_json, write_json
+from ffpt_core.newtonnet import NewtonNet
+from ffpt_core.potential import Potential, load
+from ffpt_core.progress import console
+from ffpt_core.training.batches import FrameBatches, ShuffledFrames
+from ffpt_core.training.configuration import TrainingConfiguration, read_configuration, write_configuration
+from ffpt_core.training.evaluation import Errors, evaluate, predict
+from ffpt_core.training.plots import plot_learning_curve
+
+CONFIGURATION, POTENTIAL, CHECKPOINT, RESULT = "config.yaml", "potential.pt", "checkpoint.ckpt", "result.json"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished run leaves: the best potential, its errors, the history by epoch."""
+
+    potential: Potential
+    validation: Errors
+    test: Errors | None
+    history: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The divided data of a run."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset | None
+
+
+def read_frames(configuration: TrainingConfiguration) -> Frames:
+    """Read and divide the data, and check that every label with a weight is there.
+
+    Raises:
+        FfptError: as ffpt_core.datasets.read; too few frames; a weighted label that is missing.
+    """
+    data = configuration.data
+
+    def read_one(path: Path) -> Dataset:
+        dataset = read(path, energy_unit=data.energy_unit, length_unit=data.length_unit, level=data.level)
+        for label, weight in (("energies", "energy_weight"), ("forces", "force_weight")):
+            if getattr(configuration.loss, weight) > 0 and getattr(dataset, label) is None:
+                raise FfptError(f"{path} holds no {label}, but loss.{weight} is {getattr(configuration.loss, weight)}")
+        return dataset
+
+    whole = read_one(data.train)
+    if data.split is not None:
+        split = Split.load(data.split)
+        split.check(whole)
+    else:
+        n_validation = 0 if data.validation else data.n_validation
+        n_train = data.n_train or len(whole) - n_validation
+        split = random_split(whole, n_train, n_validation, n_test=0, seed=configuration.seed)
+    validation = read_one(data.validation) if data.validation else whole[split.validation]
+    if not len(validation):
+        raise FfptError("no validation frames: set data.n_validation, data.validation or data.split")
+    test = read_one(data.test) if data.test else (whole[split.test] if len(split.test) else None)
+    return Frames(whole[split.train], validation, test)
+
+
+def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> Potential:
+    """The potential before the first step: loaded, or random with a scale and shifts fitted to the data.
+
+    The scale of a new potential is a robust standard deviation of the force components, 1.4826 times their
+    median size, so that the network's outputs are of order one and outliers have no say.
+    Shifts are fitted by least squares to what the network does not give yet (all of it, if it is new).
+
+    Raises:
+        FfptError: the starting potential lacks an element of the data.
+    """
+    dtype = getattr(torch, configuration.precision)
+    if configuration.start is None:
+        torch.manual_seed(configuration.seed)
+        network = NewtonNet(**configuration.network.model_dump()).to(dtype)
+        size = 1.0 if train.forces is None else 1.4826 * float(np.median(np.abs(train.forces)))
+        potential = Potential(network, train.elements, scales={z: size or 1.0 for z in train.elements})
+    else:
+        potential = load(configuration.start, device="cpu")
+        potential.check_elements(train.numbers)
+        potential.network.to(dtype)
+    started_at = potential.metadata.get("level", "")
+    changed = configuration.start is None or not train.level or train.level != started_at
+    if train.energies is not None and (configuration.shifts == "fit" or (configuration.shifts == "auto" and changed)):
+        explained = 0.0
+        if configuration.start is not None:
+            sample = train[np.random.default_rng(configuration.seed).permutation(len(train))[:2000]]
+            potential.set_shifts(dict.fromkeys(train.elements, 0.0))
+            explained, train = predict(potential, sample)[0], sample
+        potential.set_shifts(fit_shifts(dataclasses.replace(train, energies=train.energies - explained)))
+    return potential
+
+
+def train(configuration: TrainingConfiguration) -> TrainingResult:
+    """Run, or continue, a training run in configuration.output.
+
+    The folder receives config.yaml, log.csv, learning_curve.png, checkpoint.ckpt, potential.pt (the best
+    weights by validation loss) and, at the end, result.json. A finished run is not repeated; a stopped one
+    continues, and on a CPU ends with the weights of an unbroken run.
+
+    Raises:
+        FfptError: bad data; a folder with a run of another configuration; a full disk.
+    """
+    folder = configuration.output
+    frames = read_frames(configuration)
+    _check_folder(configuration)
+    if (folder / RESULT).exists():
+        console.print(f"{folder} is finished: nothing to do")
+        return _finished(configuration, frames)
+    write_configuration(folder / CONFIGURATION, configuration)
+    if configuration.threads:
+        torch.set_num_threads(configuration.threads)
+    started = time.perf_counter()
+    history = _fit(configuration, frames)
+    result = _finish(configuration, frames, history)
+    seconds = sum(row["seconds"] for row in history)
+    write_json(
+        folder / RESULT,
+        {
+            "validation": result.validation.to_dict(),
+            "test": result.test.to_dict() if result.test else None,
+            "train_frames": len(frames.train),
+            "epochs": len(history),
+            "training_seconds": seconds,
+            "seconds_since_start_of_this_process": time.perf_counter() - started,
+            "history": history,
+        },
+    )
+    return result
+
+
+def _check_folder(configuration: TrainingConfiguration) -> None:
+    """Refuse a folder that holds another run."""
+    path = configuration.output / CONFIGURATION
+    if not path.exists():
+        return
+    before, now = read_configuration(path).model_dump(mode="json"), configuration.model_dump(mode="json")
+    differing = [key for key in now if before[key] != now[key]]
+    if differing:
+        raise FfptError(
+            f"{configuration.output} holds a run with another configuration ({', '.join(differing)} differ): "
+            "choose another output folder, or delete it"
+        )
+
+
+def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str, float]]:
+    """Train from the checkpoint if there is one; returns the history by epoch."""
+    import lightning
+
+    from ffpt_core.training.callbacks import AtomicCheckpointIO, Bar, RunFiles
+    from ffpt_core.training.module import PotentialModule
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    folder, batch_size = configuration.output, configuration.batch_size
+    potential = starting_potential(configuration, frames.train)
+    potential.metadata = _metadata(configuration, frames)
+
+    dtype = getattr(torch, configuration.precision)
+    sampler = ShuffledFrames(len(frames.train), batch_size, configuration.frames_per_epoch, configuration.seed)
+    module = PotentialModule(potential, configuration, total_steps=len(sampler) * configuration.epochs)
+    if configuration.compile:
+        compile_network(potential, FrameBatches(frames.validation[:1], potential.cutoff, dtype))
+    loader = torch.utils.data.DataLoader(
+        FrameBatches(frames.train, potential.cutoff, dtype), sampler=sampler, batch_size=None
+    )
+    validation_frames = [
+        np.arange(first, min(first + batch_size, len(frames.validation)))
+        for first in range(0, len(frames.validation), batch_size)
+    ]
+    validation_loader = torch.utils.data.DataLoader(
+        FrameBatches(frames.validation, potential.cutoff, dtype), sampler=validation_frames, batch_size=None
+    )
+    checkpoint = folder / CHECKPOINT
+    trainer = lightning.Trainer(
+        accelerator={"cuda": "gpu"}.get(configuration.device, configuration.device),
+        devices=1,
+        max_epochs=configuration.epochs,
+        gradient_clip_val=configuration.gradient_clip,
+        callbacks=[RunFiles(folder), Bar(folder.name, len(sampler) * configuration.epochs, batch_size)],
+        plugins=[AtomicCheckpointIO()],
+        logger=_tensorboard(folder) if configuration.tensorboard else False,
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, loader, validation_loader, ckpt_path=checkpoint if checkpoint.exists() else None)
+    if trainer.interrupted:
+        raise FfptError(f"interrupted; the same command continues the run in {folder}")
+    return module.history
+
+
+def compile_network(potential: Potential, sample: FrameBatches) -> None:
+    """Compile the network in place and hold it against the uncompiled one.
+
+    Compiled models have been wrong in public projects, so energies and forces of one frame are compared.
+
+    Raises:
+        FfptError: no C++ compiler, or results that differ.
+    """
+    batch = sample[np.arange(len(sample))]
+    with torch.no_grad():
+        expected = potential(*batch[:6])
+        potential.network.compile(dynamic=True)
+        try:
+            compiled = potential(*batch[:6])
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            raise FfptError("cannot compile the network (is a C++ compiler installed?); set compile: false") from error
+    for ours, theirs in zip(expected, compiled, strict=True):
+        if not torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4):
+            raise FfptError("the compiled network gives other results than the plain one; set compile: false")
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        return TensorBoardLogger(folder, name="tensorboard", version="")
+    except ModuleNotFoundError as error:
+        raise FfptError('tensorboard: true needs TensorBoard: pip install "ffpt[tensorboard]"') from error
+
+
+def _metadata(configuration: TrainingConfiguration, frames: Frames) -> dict[str, Any]:
+    """The record that travels with the potential."""
+    return {
+        "level": frames.train.level,
+        "training": configuration.model_dump(mode="json"),
+        "data": {
+            name: None if part is None else {"frames": len(part), "fingerprint": part.fingerprint}
+            for name, part in (("train", frames.train), ("validation", frames.validation), ("test", frames.test))
+        },
+        "versions": {"ffpt": __version__, "torch": torch.__version__},
+    }
+
+
+def _finish(configuration: TrainingConfiguration, frames: Frames, history: list[dict[str, float]]) -> TrainingResult:
+    """Errors of the best potential, written into its record; the picture."""
+    path = configuration.output / POTENTIAL
+    potential = load(path, device=None if configuration.device == "auto" else configuration.device)
+    validation = evaluate(potential, frames.validation)
+    test = None if frames.test is None else evaluate(potential, frames.test)
+    potential.metadata["errors"] = {
+        "validation": validation.to_dict(),
+        "test": test.to_dict() if test else None,
+    }
+    potential.save(path)
+    figure = plot_learning_curve({configuration.output.name: history})
+    figure.savefig(configuration.output / "learning_curve.png", dpi=150)
+    return TrainingResult(potential, validation, test, history)
+
+
+def _finished(configuration: TrainingConfiguration, frames: Frames) -> TrainingResult:
+    """The result of a run that ended before."""
+    record = read_json(configuration.output / RESULT)
+    potential = load(configuration.output / POTENTIAL)
+    test = record["test"]
+    return TrainingResult(
+        potential, Errors(**record["validation"]), Errors(**test) if test else None, record["history"]
+    )
