@@ -1,0 +1,14 @@
+"""Teachers: cheap classical force fields of one molecule that label rattled frames.
+
+    teacher = ffpt_core.teachers.aspirin()
+    energies, forces = teacher.energies_and_forces(positions)   # eV, eV/Angstrom
+
+GAFF-2.11 teachers of other molecules: ``ffpt_core.teachers.gaff.gaff_teacher``.
+"""
+
+from __future__ import annotations
+
+from ffpt_core.teachers.builtin import BUILT_IN, aspirin, built_in
+from ffpt_core.teachers.teacher import TERMS, Teacher
+
+__all__ = ["BUILT_IN", "TERMS", "Teacher", "aspirin", "built_in"]

@@ -1,0 +1,239 @@
+"""A teacher: a classical force field of one molecule that labels frames fast enough for pre-training."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ffpt_core.errors import FfptError
+from ffpt_core.files import atomic_path, atomic_write, read_json, write_json
+from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
+
+if TYPE_CHECKING:
+    import openmm
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+    from openmm.app import Topology
+
+TERMS: dict[str, int] = {"bonds": 0, "angles": 1, "torsions": 2, "nonbonded": 3}
+"""Force group of each energy term in the System of a teacher."""
+
+_GROUP_OF_FORCE = {
+    "HarmonicBondForce": "bonds",
+    "CustomBondForce": "bonds",
+    "HarmonicAngleForce": "angles",
+    "CustomAngleForce": "angles",
+    "PeriodicTorsionForce": "torsions",
+    "CustomTorsionForce": "torsions",
+    "NonbondedForce": "nonbonded",
+    "CustomNonbondedForce": "nonbonded",
+}
+
+_FILES = ("system.xml", "topology.pdb", "relaxed.xyz", "teacher.json")
+
+
+def import_openmm() -> Any:
+    """The openmm package.
+
+    Raises:
+        FfptError: OpenMM is not installed.
+    """
+    try:
+        import openmm
+        import openmm.app
+        import openmm.unit
+    except ImportError as error:
+        raise FfptError(f"a teacher needs OpenMM ({error}): pip install openmm") from error
+    return openmm
+
+
+def assign_force_groups(system: openmm.System) -> None:
+    """Give every force of system the group of its term (see TERMS), so that terms can be read one by one.
+
+    Raises:
+        FfptError: a force that belongs to no term.
+    """
+    for force in system.getForces():
+        term = _GROUP_OF_FORCE.get(force.getName())
+        if term is None:
+            raise FfptError(f"a teacher has no term for a {force.getName()}; known: {', '.join(_GROUP_OF_FORCE)}")
+        force.setForceGroup(TERMS[term])
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A classical, non-reactive force field of one molecule in vacuum.
+
+    Args:
+        system: OpenMM System without constraints, cutoff or centre-of-mass remover; its forces lie in
+            the groups of TERMS.
+        topology: atoms in the order of system, with bonds.
+        atoms: the relaxed molecule, Angstrom.
+        level: level of theory, for example "GAFF-2.11".
+        record: where it comes from (name, SMILES, charge method, versions), JSON values only.
+    """
+
+    system: openmm.System
+    topology: Topology
+    atoms: Atoms
+    level: str
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        counts = {self.system.getNumParticles(), self.topology.getNumAtoms(), len(self.atoms)}
+        if len(counts) != 1:
+            raise FfptError(
+                f"a teacher of {self.system.getNumParticles()} particles, {self.topology.getNumAtoms()} atoms "
+                f"in its topology and {len(self.atoms)} in its relaxed structure"
+            )
+        for index, atom in enumerate(self.topology.atoms()):
+            if atom.element is None or atom.element.atomic_number != self.atoms.numbers[index]:
+                raise FfptError(f"atom {index} of the topology and of the relaxed structure are different elements")
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(n_atoms,) atomic numbers."""
+        return self.atoms.numbers
+
+    @property
+    def bonds(self) -> np.ndarray:
+        """(n_bonds, 2) indices of bonded atoms, the smaller first."""
+        pairs = sorted(tuple(sorted((first.index, second.index))) for first, second in self.topology.bonds())
+        return np.array(pairs, dtype=int).reshape(-1, 2)
+
+    @cached_property
+    def _context(self) -> openmm.Context:
+        # Reference, not CPU: for a molecule of tens of atoms it is the faster one and works in float64.
+        mm = import_openmm()
+        platform = mm.Platform.getPlatformByName("Reference")
+        return mm.Context(self.system, mm.VerletIntegrator(0.001), platform)
+
+    def _checked(self, positions: np.ndarray) -> np.ndarray:
+        positions = np.asarray(positions, dtype=float)
+        if positions.ndim != 3 or positions.shape[1:] != (len(self.atoms), 3):
+            raise FfptError(
+                f"positions of shape {positions.shape}; this teacher needs (n_frames, {len(self.atoms)}, 3)"
+            )
+        bad = np.flatnonzero(~np.isfinite(positions).all(axis=(1, 2)))
+        if len(bad):
+            raise FfptError(f"frame {bad[0]}: NaN or infinite positions")
+        return positions
+
+    def energies_and_forces(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Label frames.
+
+        Args:
+            positions: (n_frames, n_atoms, 3) Angstrom.
+
+        Returns:
+            (n_frames,) energies in eV and (n_frames, n_atoms, 3) forces in eV/Angstrom.
+
+        Raises:
+            FfptError: positions of another shape or not finite, or a frame where the force field itself
+                is not finite (two atoms at one place); the message names the frame.
+        """
+        positions = self._checked(positions) / NANOMETRE
+        energies = np.empty(len(positions))
+        forces = np.empty_like(positions)
+        context = self._context
+        for index, frame in enumerate(positions):
+            context.setPositions(frame)
+            state = context.getState(energy=True, forces=True)
+            # _value skips the unit machinery, which costs more than the force field; both are in
+            # OpenMM's own units, kJ/mol and kJ/mol/nm.
+            energies[index] = state.getPotentialEnergy()._value
+            forces[index] = state.getForces(asNumpy=True)._value
+        energies *= KJ_PER_MOL
+        forces *= KJ_PER_MOL_NM
+        bad = np.flatnonzero(~(np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))))
+        if len(bad):
+            raise FfptError(f"frame {bad[0]}: the energy or a force of {self.level} is not finite (atoms at one place?)")
+        return energies, forces
+
+    def energy_terms(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """Energy of each term.
+
+        Args:
+            positions: (n_frames, n_atoms, 3) Angstrom.
+
+        Returns:
+            For each name of TERMS the (n_frames,) energies in eV; 1-4 interactions count as nonbonded.
+
+        Raises:
+            FfptError: positions of another shape, or not finite.
+        """
+        positions = self._checked(positions) / NANOMETRE
+        terms = {name: np.empty(len(positions)) for name in TERMS}
+        for index, frame in enumerate(positions):
+            self._context.setPositions(frame)
+            for name, group in TERMS.items():
+                state = self._context.getState(energy=True, groups={group})
+                terms[name][index] = state.getPotentialEnergy()._value * KJ_PER_MOL
+        return terms
+
+    def calculator(self) -> Calculator:
+        """An ASE calculator with energy (eV) and forces (eV/Angstrom) for atoms in the teacher's order."""
+        from ffpt_core.teachers.calculator import TeacherCalculator
+
+        return TeacherCalculator(self)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write system.xml (OpenMM), topology.pdb, relaxed.xyz (Angstrom) and teacher.json into folder.
+
+        teacher.json comes last: a folder with it is complete.
+
+        Raises:
+            FfptError: the folder cannot be written to.
+        """
+        import ase.io
+
+        mm = import_openmm()
+        folder = Path(folder)
+        with atomic_write(folder / "system.xml") as stream:
+            stream.write(mm.XmlSerializer.serialize(self.system))
+        with atomic_write(folder / "topology.pdb") as stream:
+            mm.app.PDBFile.writeFile(self.topology, self.atoms.positions / NANOMETRE, stream)
+        with atomic_path(folder / "relaxed.xyz") as path:
+            ase.io.write(path, self.atoms, format="extxyz", plain=False)
+        write_json(folder / "teacher.json", {"format": "ffpt-teacher", "level": self.level, **self.record})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Teacher:
+        """Read a folder written by save.
+
+        Raises:
+            FfptError: a file is missing or damaged, or the folder is not a teacher's.
+        """
+        import ase.io
+
+        mm = import_openmm()
+        folder = Path(folder)
+        missing = [name for name in _FILES if not (folder / name).is_file()]
+        if missing:
+            raise FfptError(f"{folder} is not the folder of a teacher: it lacks {', '.join(missing)}")
+        record = read_json(folder / "teacher.json")
+        if not isinstance(record, dict) or record.pop("format", None) != "ffpt-teacher":
+            raise FfptError(f"{folder / 'teacher.json'} does not describe a teacher")
+        try:
+            system = mm.XmlSerializer.deserialize((folder / "system.xml").read_text())
+            topology = mm.app.PDBFile(io.StringIO((folder / "topology.pdb").read_text())).topology
+            atoms = ase.io.read(folder / "relaxed.xyz", format="extxyz")
+        except (mm.OpenMMException, ValueError, IndexError, KeyError, OSError) as error:
+            raise FfptError(f"{folder} is damaged: {error}") from error
+        return cls(system=system, topology=topology, atoms=atoms, level=record.pop("level"), record=record)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # OpenMM objects cross to worker processes as XML.
+        mm = import_openmm()
+        xml = mm.XmlSerializer.serialize(self.system)
+        return _restored, (xml, self.topology, self.atoms, self.level, self.record)
+
+
+def _restored(xml: str, topology: Topology, atoms: Atoms, level: str, record: dict[str, Any]) -> Teacher:
+    return Teacher(import_openmm().XmlSerializer.deserialize(xml), topology, atoms, level, record)
