@@ -1,7 +1,34 @@
 """Labelled frames: the Dataset, its files, splits, energy references and downloads."""
 
 from ffpt_core.datasets.dataset import Dataset
+from ffpt_core.datasets.demo import aspirin_gfn2
+from ffpt_core.datasets.downloads import cache_folder, fetch, fetch_dataset
+from ffpt_core.datasets.overview import Summary, summary
 from ffpt_core.datasets.readers import DatasetWarning, read
-from ffpt_core.datasets.writers import write
+from ffpt_core.datasets.records import RECORDS, DataRecord
+from ffpt_core.datasets.shifts import fit_shifts, refit_shifts, shift_energies
+from ffpt_core.datasets.splits import Split, drop_repeats, first_of_repeats, random_split
+from ffpt_core.datasets.writers import write, write_extxyz
 
-__all__ = ["Dataset", "DatasetWarning", "read", "write"]
+__all__ = [
+    "RECORDS",
+    "DataRecord",
+    "Dataset",
+    "DatasetWarning",
+    "Split",
+    "Summary",
+    "aspirin_gfn2",
+    "cache_folder",
+    "drop_repeats",
+    "fetch",
+    "fetch_dataset",
+    "first_of_repeats",
+    "fit_shifts",
+    "random_split",
+    "read",
+    "refit_shifts",
+    "shift_energies",
+    "summary",
+    "write",
+    "write_extxyz",
+]

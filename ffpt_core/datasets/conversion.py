@@ -60,10 +60,10 @@ def forces_of(atoms: Atoms, index: int) -> np.ndarray | None:
     return forces
 
 
-def arrays_from_atoms(frames: Sequence[Atoms]) -> dict[str, np.ndarray | None]:
+def arrays_from_atoms(frames: Sequence[Atoms]) -> dict[str, Any]:
     """The arrays of a Dataset from structures; see Dataset.from_atoms."""
     energies = [energy_of(atoms, index) for index, atoms in enumerate(frames)]
-    forces = [forces_of(atoms, index) for index, atoms in enumerate(frames)]
+    forces: list[Any] = [forces_of(atoms, index) for index, atoms in enumerate(frames)]
     for what, values in (("energy", energies), ("forces", forces)):
         for index, value in enumerate(values):
             if (value is None) != (values[0] is None):
@@ -89,7 +89,7 @@ def to_atoms(
 ) -> Atoms:
     """One frame as ase.Atoms with copies of the arrays; a SinglePointCalculator holds the labels there are."""
     atoms = Atoms(numbers, positions, cell=cell, pbc=pbc)
-    labels = {} if energy is None else {"energy": float(energy)}
+    labels: dict[str, Any] = {} if energy is None else {"energy": float(energy)}
     if forces is not None:
         labels["forces"] = forces.copy()
     if labels:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -56,8 +56,9 @@ class Dataset:
     positions: np.ndarray
     energies: np.ndarray | None = None
     forces: np.ndarray | None = None
-    cells: np.ndarray = field(default=None)  # type: ignore[assignment]  # None: no cell, not periodic
-    pbc: np.ndarray = field(default=None)  # type: ignore[assignment]
+    # Without cells and pbc nothing is periodic; the arrays themselves are always there.
+    cells: np.ndarray = field(default=None)  # type: ignore[arg-type]
+    pbc: np.ndarray = field(default=None)  # type: ignore[arg-type]
     level: str = ""
 
     def __post_init__(self) -> None:
@@ -165,7 +166,7 @@ class Dataset:
                 if has != (getattr(datasets[0], name) is not None):
                     raise labels_differ(name, index, has=has, unit="data set")
 
-        def joined(name: str) -> np.ndarray | None:
+        def joined(name: str) -> Any:
             parts = [getattr(dataset, name) for dataset in datasets]
             return None if parts[0] is None else np.concatenate(parts)
 
@@ -193,7 +194,7 @@ class Dataset:
     def __getitem__(self, index: FrameIndex) -> Dataset: ...
 
     def __getitem__(self, index: int | FrameIndex) -> Atoms | Dataset:
-        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
+        if isinstance(index, (int, np.integer)):
             return self._atoms(int(index))
         return self._select(index)
 

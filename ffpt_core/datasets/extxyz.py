@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -85,7 +85,7 @@ def _columns(properties: str, path: Path, frame: int) -> list[tuple[str, str, in
     try:
         if len(parts) % 3:
             raise ValueError
-        return [(n, _COLUMN_TYPES[t], int(w)) for n, t, w in zip(parts[::3], parts[1::3], parts[2::3])]
+        return [(n, _COLUMN_TYPES[t], int(w)) for n, t, w in zip(parts[::3], parts[1::3], parts[2::3], strict=True)]
     except (KeyError, ValueError):
         raise FfptError(f"{path}: frame {frame}: cannot read Properties={properties}") from None
 
@@ -145,7 +145,7 @@ def _numbers(species: np.ndarray, block: _Block, path: Path) -> np.ndarray:
     # Eight bytes sort fast as one integer; as text they do not.
     codes, inverse = np.unique(np.ascontiguousarray(species).view(np.int64), return_inverse=True)
     known = []
-    for code, name in zip(codes, codes.view("S8")):
+    for code, name in zip(codes, codes.view("S8"), strict=True):
         symbol = name.decode("utf-8", "replace")
         number = int(symbol) if symbol.isdecimal() else atomic_numbers.get(symbol.capitalize(), 0)
         if not 0 < number < len(chemical_symbols):
@@ -172,7 +172,7 @@ def _cell(pairs: dict[str, str], path: Path, frame: int) -> tuple[np.ndarray, np
 
 def read_extxyz(
     path: str | os.PathLike[str], energy_key: str | None = None, forces_key: str | None = None
-) -> tuple[dict[str, np.ndarray | None], str, dict[str, list[str]]]:
+) -> tuple[dict[str, Any], str, dict[str, list[str]]]:
     """The frames of an extended XYZ file, in the units of the file.
 
     Args:
@@ -232,14 +232,12 @@ def _energy(pairs: dict[str, str], keys: tuple[str, ...], path: Path, frame: int
         raise FfptError(f"{path}: frame {frame}: the energy is not a number: {text!r}") from None
 
 
-def _join(
-    blocks: list[_Parsed], counts: list[int], energies: list[float | None], path: Path
-) -> dict[str, np.ndarray | None]:
+def _join(blocks: list[_Parsed], counts: list[int], energies: list[float | None], path: Path) -> dict[str, Any]:
     """One set of arrays; labels must stand on all frames or on none."""
     for index, energy in enumerate(energies):
         if (energy is None) != (energies[0] is None):
             raise FfptError(f"{path}: {labels_differ('energy', index, energy is not None, 'frame')}")
-    forces = [block.forces for block in blocks]
+    forces: list[Any] = [block.forces for block in blocks]
     for block in blocks:
         if (block.forces is None) != (forces[0] is None):
             raise FfptError(f"{path}: {labels_differ('forces', block.first_frame, block.forces is not None, 'frame')}")

@@ -6,19 +6,19 @@ import dataclasses
 import os
 import warnings
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from ffpt_core.datasets import sgdml
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.extxyz import read_extxyz
-from ffpt_core.datasets.storage import from_stored, load_arrays, record_of
+from ffpt_core.datasets.storage import STORED_KEYS, from_stored, load_arrays, record_of
 from ffpt_core.errors import FfptError
 from ffpt_core.units import ENERGY_UNITS, LENGTH_UNITS
 
 SUFFIXES = {".xyz": "extxyz", ".extxyz": "extxyz", ".npz": "npz", ".traj": "traj"}
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 
+_UNIT_EXAMPLES = {"energy_unit": "kcal/mol", "length_unit": "Angstrom"}
 _SPELLINGS = {
     "kcal": "kcal/mol",
     "kcal mol-1": "kcal/mol",
@@ -60,7 +60,7 @@ def unit_factor(name: str, units: dict[str, float], what: str) -> float:
     return factor
 
 
-def _scaled(arrays: dict[str, np.ndarray | None], energy: float, length: float) -> dict[str, np.ndarray | None]:
+def _scaled(arrays: dict[str, Any], energy: float, length: float) -> dict[str, Any]:
     """arrays with energies, forces and lengths multiplied into eV and Angstrom."""
     factors = {"positions": length, "cells": length, "energies": energy, "forces": energy / length}
     for name, factor in factors.items():
@@ -88,10 +88,31 @@ def _read_extxyz(
     return Dataset(**_scaled(arrays, energy, length), level=level)
 
 
-def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> Dataset:
-    arrays = load_arrays(
-        path, names={"record", "numbers", "n_atoms", "positions", "cells", "pbc", *sgdml.KEYS, "energies", "forces"}
+def _npz_units(arrays: dict[str, Any], path: Path, energy: str | None, length: str | None) -> tuple[float, float]:
+    """Sizes of the units of a file that is not ours: what was asked for, else what the file is known to have."""
+    named_energy, named_length, source = sgdml.units_of(arrays)
+    units = {"energy_unit": energy or named_energy, "length_unit": length or named_length}
+    labelled = any(name in arrays for name in (*sgdml.ENERGIES, *sgdml.FORCES))
+    if not labelled:
+        units["energy_unit"] = units["energy_unit"] or "eV"
+    missing = [f"{name}={example}" for name, example in _UNIT_EXAMPLES.items() if units[name] is None]
+    if missing:
+        raise FfptError(f"{path} names no units: say which, for example {' and '.join(missing)}")
+    factors = (
+        unit_factor(str(units["energy_unit"]), ENERGY_UNITS, "energy"),
+        unit_factor(str(units["length_unit"]), LENGTH_UNITS, "length"),
     )
+    if source != "file" and not (energy and length):
+        message = f"{path} names no units: read as {source} in {units['energy_unit']} and {units['length_unit']}"
+        warnings.warn(message, DatasetWarning, stacklevel=4)
+    for asked, named in ((energy, named_energy), (length, named_length)):
+        if source == "file" and asked and named and asked != named:
+            warnings.warn(f"{path} says {named}; read in {asked} as asked", DatasetWarning, stacklevel=4)
+    return factors
+
+
+def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> Dataset:
+    arrays = load_arrays(path, names={*STORED_KEYS, *sgdml.KEYS})
     if record_of(arrays) is not None:
         if energy_unit or length_unit:
             raise FfptError(f"{path} carries its units (eV, Angstrom): give none")
@@ -101,30 +122,19 @@ def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> D
             f"{path} is no data set known here: neither ours nor one with the keys R, z, E, F (MD17, sGDML) "
             "or coords, nuclear_charges, energies, forces (rMD17)"
         )
-    energy, length, source = sgdml.units_of(arrays)
-    energy, length = energy_unit or energy, length_unit or length
-    labelled = any(name in arrays for name in (*sgdml.ENERGIES, *sgdml.FORCES))
-    missing = [name for name, unit in (("energy_unit", energy), ("length_unit", length)) if unit is None]
-    if missing and (labelled or "length_unit" in missing):
-        how = " and ".join(f"{name}={'kcal/mol' if name == 'energy_unit' else 'Angstrom'!s}" for name in missing)
-        raise FfptError(f"{path} names no units: say which, for example {how}")
-    if source in ("MD17", "rMD17") and not (energy_unit and length_unit):
-        message = f"{path} names no units: read as {source} in {energy} and {length}"
-        warnings.warn(message, DatasetWarning, stacklevel=3)
-    scaled = _scaled(
-        sgdml.molecule_arrays(arrays, path),
-        unit_factor(energy or "eV", ENERGY_UNITS, "energy"),
-        unit_factor(length, LENGTH_UNITS, "length"),
-    )
-    return Dataset.from_arrays(**scaled, level=sgdml.level_of(arrays))
+    energy, length = _npz_units(arrays, path, energy_unit, length_unit)
+    molecule = _scaled(sgdml.molecule_arrays(arrays, path), energy, length)
+    return Dataset.from_arrays(**molecule, level=sgdml.level_of(arrays))
 
 
 def _read_traj(path: Path) -> Dataset:
+    from ase import Atoms
     from ase.io import read as ase_read
     from ase.io.formats import UnknownFileTypeError
 
     try:
-        return Dataset.from_atoms(ase_read(path, index=":", format="traj"))
+        frames = ase_read(path, index=":", format="traj")
+        return Dataset.from_atoms([frames] if isinstance(frames, Atoms) else frames)
     except (OSError, UnknownFileTypeError, ValueError, KeyError) as error:
         raise FfptError(f"cannot read {path} as an ASE trajectory: {error}") from error
 

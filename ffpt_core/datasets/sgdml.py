@@ -19,6 +19,7 @@ Sci. Technol. 1, 045018, 2020) name no units; both are distributed in kcal/mol a
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def level_of(arrays: dict[str, np.ndarray]) -> str:
     return "" if level == "unknown" else level
 
 
-def molecule_arrays(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray | None]:
+def molecule_arrays(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
     """numbers, positions, energies and forces as Dataset.from_arrays takes them, in the units of the file.
 
     Raises:
@@ -82,6 +83,8 @@ def molecule_arrays(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.n
         raise FfptError(f"{path} has a lattice, whose axes sGDML files do not fix: convert it to extended XYZ")
     numbers, positions = _first(arrays, NUMBERS), _first(arrays, POSITIONS)
     energies, forces = _first(arrays, ENERGIES), _first(arrays, FORCES)
+    if numbers is None or positions is None:
+        raise FfptError(f"{path} lacks atomic numbers or positions")
     if numbers.ndim != 1:
         raise FfptError(f"{path}: atomic numbers of shape {numbers.shape}; one list for all frames is needed")
     if energies is not None:

@@ -34,6 +34,7 @@ from ffpt_core.files import atomic_write
 FORMAT = "ffpt-dataset"
 VERSION = 1
 UNITS = {"positions": "Angstrom", "energies": "eV", "forces": "eV/Angstrom", "cells": "Angstrom"}
+STORED_KEYS = ("record", "numbers", "n_atoms", "positions", "energies", "forces", "cells", "pbc")
 PRECISIONS = ("float64", "float32")
 
 
@@ -125,8 +126,7 @@ def from_stored(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> 
             positions=arrays["positions"],
             energies=arrays.get("energies"),
             forces=arrays.get("forces"),
-            cells=arrays.get("cells"),
-            pbc=arrays.get("pbc"),
+            **{name: arrays[name] for name in ("cells", "pbc") if name in arrays},
             level=str(record.get("level", "")),
         )
     except FfptError as error:

@@ -22,7 +22,7 @@ def frozen(array: object, dtype: type, name: str) -> np.ndarray:
     """
     try:
         given = np.asarray(array)
-        result = np.ascontiguousarray(given, dtype=dtype).view()
+        result: np.ndarray = np.ascontiguousarray(given, dtype=dtype).view()
     except (TypeError, ValueError, OverflowError) as error:
         raise FfptError(f"{name}: not an array of {np.dtype(dtype).name} ({error})") from error
     if dtype is np.int64 and given.dtype.kind == "f" and not np.array_equal(given, result):

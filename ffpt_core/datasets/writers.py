@@ -65,6 +65,6 @@ def write_extxyz(dataset: Dataset, path: str | os.PathLike[str], prefix: str = "
             stream.write(f"{dataset.n_atoms[frame]}\n{_comment(dataset, frame, prefix)}\n")
             rows = dataset.positions[atoms].tolist()
             if dataset.forces is not None:
-                rows = [row + force for row, force in zip(rows, dataset.forces[atoms].tolist())]
-            lines = (f"{symbol} {' '.join(map(repr, row))}\n" for symbol, row in zip(symbols[atoms], rows))
+                rows = [row + force for row, force in zip(rows, dataset.forces[atoms].tolist(), strict=True)]
+            lines = (f"{symbol} {' '.join(map(repr, row))}\n" for symbol, row in zip(symbols[atoms], rows, strict=True))
             stream.writelines(lines)
