@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ffpt_core.errors import FfptError
@@ -22,6 +23,20 @@ def built_in(name: str) -> Teacher:
     if name not in BUILT_IN:
         raise FfptError(f"no built-in teacher {name!r}; there is {', '.join(BUILT_IN)}")
     return Teacher.load(_DATA / name)
+
+
+def load_teacher(name: str | os.PathLike[str]) -> Teacher:
+    """The teacher in a folder, or a built-in one by name where there is no such folder.
+
+    Raises:
+        FfptError: neither, or the folder is damaged.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return Teacher.load(folder)
+    if os.fspath(name) in BUILT_IN:
+        return built_in(os.fspath(name))
+    raise FfptError(f"{name} is neither the folder of a teacher nor a built-in one ({', '.join(BUILT_IN)})")
 
 
 def aspirin() -> Teacher:
