@@ -1,0 +1,67 @@
+"""A picture of audits: how much each bond and angle costs where it is unphysical."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ffpt_core.analysis import style
+from ffpt_core.analysis.audit import Audit, Finding
+from ffpt_core.errors import FfptError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_TITLES = {"bond": "Bonds, stretched or compressed", "angle": "Angles, closed or opened"}
+
+
+@style.styled
+def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
+    """One row a bond or angle, one dot a potential: its lowest energy where the rules set a bound.
+
+    A cross marks a hole. Energies above ceiling (eV) are drawn at its edge, as arrows.
+
+    Args:
+        audits: of several potentials, over the same scans.
+        ceiling: largest energy of the axis in eV.
+    """
+    kinds = [kind for kind in _TITLES if any(audit.count(kind)[1] for audit in audits)]
+    if not kinds:
+        raise FfptError("there is no audit to draw")
+    rows = max(audits[0].count(kind)[1] for kind in kinds)
+    figure, axes = style.new_figure(1, len(kinds), width=3.7, height=1.1 + 0.19 * rows)
+    colours = style.colours([audit.label for audit in audits], audits[0].reference)
+    for kind, panel in zip(kinds, axes, strict=True):
+        for audit in audits:
+            findings = [finding for finding in audit.findings if finding.kind == kind]
+            _dots(panel, findings, colours[audit.label], audit.label, ceiling)
+        names = [finding.name.split(" ")[1] for finding in audits[0].findings if finding.kind == kind]
+        bound = audits[0].rules.bond_energy if kind == "bond" else audits[0].rules.closed_energy
+        _dress(panel, names, bound, _TITLES[kind], ceiling)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
+    return figure
+
+
+def _dots(axes: Axes, findings: Sequence[Finding], colour: str, label: str, ceiling: float) -> None:
+    lowest = np.array([np.nan if finding.lowest is None else finding.lowest for finding in findings])
+    row = np.arange(len(findings), dtype=float)
+    hole = np.array([finding.hole is not None for finding in findings], dtype=bool)
+    high = lowest > ceiling
+    axes.scatter(lowest[~hole & ~high], row[~hole & ~high], s=22, color=colour, label=label, zorder=3, linewidths=0)
+    axes.scatter(np.full(high.sum(), 0.985 * ceiling), row[high], s=26, color=colour, marker=">", zorder=3, linewidths=0)
+    inside = np.clip(np.nan_to_num(lowest, nan=0.0), -0.04 * ceiling, ceiling)
+    axes.scatter(inside[hole], row[hole], s=34, color=colour, marker="X", zorder=4, linewidths=0)
+
+
+def _dress(axes: Axes, names: Sequence[str], bound: float, title: str, ceiling: float) -> None:
+    axes.axvspan(-0.06 * ceiling, bound, color="#d55e00", alpha=0.08, linewidth=0, zorder=0)
+    axes.set_xlim(-0.06 * ceiling, 1.02 * ceiling)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), [name.replace("-", "–") for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("Lowest unphysical energy (eV)")
+    axes.set_title(title)

@@ -1,0 +1,149 @@
+"""Energies and forces of one or more potentials along a scan, and their picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import CalculationFailed, Calculator, SCFError
+
+from ffpt_core.analysis import style
+from ffpt_core.analysis.scans import Scan
+from ffpt_core.errors import FfptError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CEILING = 12.0
+"""Energies above this many eV are cut off in pictures: a rigid scan's walls would hide all else."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """Energies and forces along a scan.
+
+    Args:
+        scan: where they were evaluated.
+        energies: for each label, (n,) energies in eV relative to the start geometry; NaN where a
+            calculator failed (an electronic structure that did not converge, for example).
+        forces: for each label, (n, n_atoms, 3) forces in eV/Angstrom; NaN likewise.
+    """
+
+    scan: Scan
+    energies: dict[str, np.ndarray]
+    forces: dict[str, np.ndarray]
+
+    @property
+    def values(self) -> np.ndarray:
+        """(n,) values of the scanned coordinate, in Angstrom or degrees."""
+        return self.scan.values
+
+    def at(self, label: str, value: float) -> float:
+        """Energy in eV at a value of the coordinate, by linear interpolation; NaN outside the scan."""
+        order = np.argsort(self.values)
+        return float(np.interp(value, self.values[order], self.energies[label][order], left=np.nan, right=np.nan))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scan and its energies for a JSON file; None where a calculator failed."""
+        energies = {label: [_plain(energy) for energy in curve] for label, curve in self.energies.items()}
+        largest = {
+            label: [_plain(np.abs(frame).max()) for frame in forces] for label, forces in self.forces.items()
+        }
+        return self.scan.to_dict() | {"energies_ev": energies, "largest_force_ev_per_angstrom": largest}
+
+
+def evaluate_scan(scan: Scan, calculators: Mapping[str, Calculator]) -> ScanResult:
+    """Energies and forces of each calculator along a scan.
+
+    Args:
+        scan: from scan_bond, scan_angle, scan_dihedral or scan_contact.
+        calculators: any ASE calculators, by the label that pictures and files give them.
+
+    Raises:
+        FfptError: a calculator fails at the start geometry, which all energies are relative to.
+    """
+    energies, forces = {}, {}
+    for label, calculator in calculators.items():
+        start, _ = _single_point(scan.start, calculator)
+        if not np.isfinite(start):
+            raise FfptError(f"{label} has no energy at the start geometry of the scan of {scan.name}")
+        points = [_single_point(geometry, calculator) for geometry in scan.geometries]
+        energies[label] = np.array([energy for energy, _ in points]) - start
+        forces[label] = np.array([force for _, force in points])
+    return ScanResult(scan, energies, forces)
+
+
+def _single_point(geometry: Atoms, calculator: Calculator) -> tuple[float, np.ndarray]:
+    atoms = geometry.copy()
+    atoms.calc = calculator
+    try:
+        return float(atoms.get_potential_energy()), np.array(atoms.get_forces(), dtype=float)
+    except (CalculationFailed, SCFError):
+        return float("nan"), np.full((len(atoms), 3), np.nan)
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+@style.styled
+def plot_scans(
+    results: Sequence[ScanResult], reference: str | None = None, ceiling: float = CEILING, columns: int | None = None
+) -> Figure:
+    """One panel a scan, one curve a label, in eV relative to the start geometry (dotted line).
+
+    Args:
+        results: scans of one molecule with the same labels.
+        reference: the label that is drawn in black.
+        ceiling: energies above it (eV) are cut off.
+        columns: panels in a row; None chooses.
+    """
+    if not results:
+        raise FfptError("there is no scan to draw")
+    labels = list(dict.fromkeys(label for result in results for label in result.energies))
+    columns = columns or min(len(results), 3 if len(results) <= 6 else 5)
+    rows = -(-len(results) // columns)
+    figure, axes = style.new_figure(rows, columns, width=3.0 if columns > 3 else 3.6, height=2.4)
+    colours = style.colours(labels, reference)
+    for result, panel in zip(results, axes, strict=False):
+        _draw(panel, result, colours, reference, ceiling)
+    for panel in axes[len(results) :]:
+        panel.set_visible(False)
+    for row in range(rows):
+        axes[row * columns].set_ylabel("Energy (eV)")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 2 * columns))
+    return figure
+
+
+def _draw(axes: Axes, result: ScanResult, colours: Mapping[str, str], reference: str | None, ceiling: float) -> None:
+    for label, energies in result.energies.items():
+        dashed = {"linestyle": (0, (4, 1.5)), "zorder": 3} if label == reference else {}
+        axes.plot(result.values, energies, color=colours[label], label=label, **dashed)
+    axes.axvline(result.scan.start_value, color="#9a9a9a", linestyle=":", linewidth=1.0, zorder=1)
+    finite = np.concatenate([curve[np.isfinite(curve)] for curve in result.energies.values()])
+    top = min(ceiling, 1.05 * max(finite.max(), 0.2))
+    axes.set_ylim(max(min(-0.04 * top, 1.05 * finite.min()), -0.5 * ceiling), top)
+    axes.set_xlim(result.values.min(), result.values.max())
+    kind, atoms = result.scan.name.split(" ")
+    axes.set_title(f"{kind.capitalize()} {_subscripted(atoms)}")
+    quantity = {"bond": "Bond length (Å)", "contact": "Distance (Å)"}
+    axes.set_xlabel(quantity.get(result.scan.kind, f"{kind.capitalize()} (degrees)"))
+
+
+def _subscripted(name: str) -> str:
+    """"C0-H13" as C and H with their indices set small (mathtext)."""
+    parts = []
+    for part in name.split("-"):
+        symbol = part.rstrip("0123456789")
+        parts.append(rf"{symbol}$_{{{part[len(symbol):]}}}$")
+    return "–".join(parts)
+
+
+def all_labels(results: Iterable[ScanResult]) -> list[str]:
+    """The labels of several scans, each once, in the order in which they come."""
+    return list(dict.fromkeys(label for result in results for label in result.energies))

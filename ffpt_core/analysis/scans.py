@@ -1,0 +1,279 @@
+"""Geometries along one bond, angle, dihedral or contact, everything else kept rigid.
+
+A rigid scan asks a potential about geometries that its training frames never held, which is where holes
+are found: a bond pulled out, an angle folded, two atoms pushed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from ffpt_core.analysis.fragments import hanging, neighbours_of, reachable
+from ffpt_core.errors import FfptError
+
+LENGTHS = np.round(np.arange(0.60, 3.2001, 0.05), 4)
+"""Default bond lengths and contact distances in Angstrom."""
+
+ANGLES = np.arange(30.0, 180.1, 3.0)
+"""Default angles in degrees."""
+
+DIHEDRALS = np.arange(-180.0, 180.1, 5.0)
+"""Default dihedral angles in degrees."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Geometries along one internal coordinate.
+
+    Args:
+        kind: "bond", "angle", "dihedral" or "contact".
+        atoms: the two, three or four atom indices (from 0) that define the coordinate.
+        values: (n,) values of the coordinate, in unit.
+        geometries: the n geometries in Angstrom, without calculators.
+        start: the geometry that was displaced.
+        start_value: the coordinate there, in unit.
+        moved: indices of the atoms that were displaced, as one rigid body unless note says otherwise.
+        note: what a reader must know about the displacement, or "".
+    """
+
+    kind: str
+    atoms: tuple[int, ...]
+    values: np.ndarray
+    geometries: list[Atoms]
+    start: Atoms
+    start_value: float
+    moved: tuple[int, ...]
+    note: str = ""
+
+    @property
+    def unit(self) -> str:
+        """"Angstrom" or "degrees"."""
+        return "Angstrom" if self.kind in ("bond", "contact") else "degrees"
+
+    @property
+    def name(self) -> str:
+        """Such as "bond C0-H13": symbols with indices counted from 0."""
+        return f"{self.kind} " + "-".join(f"{self.start.symbols[index]}{index}" for index in self.atoms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scan without its geometries."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "atoms": list(self.atoms),
+            "unit": self.unit,
+            "values": self.values,
+            "start_value": self.start_value,
+            "moved": list(self.moved),
+            "note": self.note,
+        }
+
+
+def scan_bond(
+    atoms: Atoms, i: int, j: int, lengths: Iterable[float] = LENGTHS, bonds: np.ndarray | None = None
+) -> Scan:
+    """Stretch the bond i-j: the smaller of the two fragments it joins is translated along it.
+
+    A bond in a ring joins no two fragments. There both atoms move apart symmetrically along the bond,
+    each with the fragments that hang on it alone, and the scan's note says so.
+
+    Args:
+        atoms: start geometry in Angstrom (isolated molecule).
+        i, j: the two atoms, counted from 0.
+        lengths: bond lengths in Angstrom.
+        bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
+
+    Raises:
+        FfptError: i and j are not bonded, or not in the molecule.
+    """
+    neighbours = neighbours_of(atoms, bonds, (i, j))
+    if j not in neighbours[i]:
+        raise FfptError(f"atoms {i} and {j} are not bonded; scan_contact brings together any two atoms")
+    direction, start_value = _direction(atoms.positions[i], atoms.positions[j])
+    beyond = reachable(neighbours, j, without=i)
+    values = np.array(list(lengths), dtype=float)
+    if i in reachable(neighbours, j, without_edge=(i, j)):
+        parts = (hanging(neighbours, i, j), hanging(neighbours, j, i))
+        shares = ((parts[0], -0.5), (parts[1], 0.5))
+        note = "ring bond: both atoms move apart along it, each with what hangs on it alone"
+    else:
+        rest = set(reachable(neighbours, i, without=j))
+        part, sign = (beyond, 1.0) if len(beyond) <= len(rest) else (rest, -1.0)
+        shares, note = ((part, sign),), ""
+
+    def displace(positions: np.ndarray, value: float) -> None:
+        for part, share in shares:
+            positions[sorted(part)] += share * (value - start_value) * direction
+
+    moved = sorted(set().union(*(part for part, _ in shares)))
+    return _scan("bond", (i, j), atoms, values, start_value, moved, displace, note)
+
+
+def scan_angle(
+    atoms: Atoms, i: int, j: int, k: int, degrees: Iterable[float] = ANGLES, bonds: np.ndarray | None = None
+) -> Scan:
+    """Open and close the angle i-j-k: the smaller terminal fragment turns about j in the plane of the three.
+
+    Args:
+        atoms: start geometry in Angstrom (isolated molecule).
+        i, j, k: the three atoms, counted from 0; j is bonded to both others.
+        degrees: angles between 0 and 180.
+        bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
+
+    Raises:
+        FfptError: j is not bonded to both, or the three are part of one ring.
+    """
+    neighbours = neighbours_of(atoms, bonds, (i, j, k))
+    if i not in neighbours[j] or k not in neighbours[j]:
+        raise FfptError(f"angle {i}-{j}-{k}: atom {j} is not bonded to both others")
+    sides = turning_sides(neighbours, i, j, k)
+    if not sides:
+        raise FfptError(f"angle {i}-{j}-{k} is part of a ring: neither side can turn about atom {j}")
+    end = min(sides, key=lambda one: len(sides[one]))
+    moved = sorted(sides[end])
+    centre = atoms.positions[j]
+    arms = atoms.positions[[i, k]] - centre
+    start_value = float(np.degrees(_angle(arms[0], arms[1])))
+    axis = np.cross(arms[0], arms[1]) if end == k else np.cross(arms[1], arms[0])
+    axis = _unit_or_perpendicular(axis, arms[0])
+
+    def displace(positions: np.ndarray, value: float) -> None:
+        positions[moved] = centre + (positions[moved] - centre) @ _rotation(axis, np.radians(value - start_value)).T
+
+    return _scan("angle", (i, j, k), atoms, np.array(list(degrees), dtype=float), start_value, moved, displace)
+
+
+def turning_sides(neighbours: list[set[int]], i: int, j: int, k: int) -> dict[int, set[int]]:
+    """The terminal fragments of the angle i-j-k that can turn about j, by their atom next to it (k first)."""
+    sides = {end: reachable(neighbours, end, without=j) for end in (k, i)}
+    # A fragment that comes back to the central atom by another way is part of a ring and cannot turn.
+    return {end: fragment for end, fragment in sides.items() if len(neighbours[j] & fragment) == 1}
+
+
+def scan_dihedral(
+    atoms: Atoms, i: int, j: int, k: int, l: int, degrees: Iterable[float] = DIHEDRALS, bonds: np.ndarray | None = None
+) -> Scan:
+    """Turn the smaller side of the bond j-k about it, to given dihedral angles i-j-k-l.
+
+    Args:
+        atoms: start geometry in Angstrom (isolated molecule).
+        i, j, k, l: the four atoms, counted from 0, bonded in this order.
+        degrees: dihedral angles between -180 and 180 (IUPAC sign).
+        bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
+
+    Raises:
+        FfptError: the four are not bonded in this order, or j-k is part of a ring.
+    """
+    neighbours = neighbours_of(atoms, bonds, (i, j, k, l))
+    if j not in neighbours[i] or k not in neighbours[j] or l not in neighbours[k]:
+        raise FfptError(f"dihedral {i}-{j}-{k}-{l}: these atoms are not bonded in this order")
+    if j in reachable(neighbours, k, without_edge=(j, k)):
+        raise FfptError(f"dihedral {i}-{j}-{k}-{l}: the bond {j}-{k} is part of a ring and cannot turn")
+    start_value = _signed(atoms.get_dihedral(i, j, k, l))
+    axis, _ = _direction(atoms.positions[j], atoms.positions[k])
+    far, near = reachable(neighbours, k, without=j), reachable(neighbours, j, without=k)
+    part, sign = (far, 1.0) if len(far) <= len(near) else (near, -1.0)
+    moved, centre = sorted(part), atoms.positions[j]
+
+    def displace(positions: np.ndarray, value: float) -> None:
+        turn = _rotation(axis, sign * np.radians(value - start_value))
+        positions[moved] = centre + (positions[moved] - centre) @ turn.T
+
+    return _scan("dihedral", (i, j, k, l), atoms, np.array(list(degrees), dtype=float), start_value, moved, displace)
+
+
+def scan_contact(
+    atoms: Atoms, i: int, j: int, distances: Iterable[float] | None = None, bonds: np.ndarray | None = None
+) -> Scan:
+    """Push two atoms that are not bonded together along the line between them.
+
+    In different molecules, the smaller molecule is translated whole, so that nothing but the contact
+    changes. Within one molecule no rigid fragment can do that, so one atom moves alone, the lighter one
+    (j where they weigh the same), and the scan's note says so: its own bonds change too, which makes the
+    energies those of a collision, not of a contact alone.
+
+    Args:
+        atoms: start geometry in Angstrom (no periodic images).
+        i, j: the two atoms, counted from 0.
+        distances: in Angstrom; None: from 0.4 to the start distance or 3, whichever is longer.
+        bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
+
+    Raises:
+        FfptError: the two are bonded, or not in the system.
+    """
+    neighbours = neighbours_of(atoms, bonds, (i, j))
+    if j in neighbours[i]:
+        raise FfptError(f"atoms {i} and {j} are bonded; scan_bond changes their distance")
+    direction, start_value = _direction(atoms.positions[i], atoms.positions[j])
+    mine, other = reachable(neighbours, i), reachable(neighbours, j)
+    note = ""
+    if j in mine:
+        part = {j} if atoms.get_masses()[j] <= atoms.get_masses()[i] else {i}
+        note = f"atom {atoms.symbols[min(part)]}{min(part)} moves alone: its bonds change too"
+    else:
+        part = other if len(other) <= len(mine) else mine
+    moved, sign = sorted(part), 1.0 if j in part else -1.0
+    last = max(3.0, np.ceil(start_value / 0.05) * 0.05)
+    values = np.arange(0.4, last + 0.025, 0.05) if distances is None else np.array(list(distances))
+
+    def displace(positions: np.ndarray, value: float) -> None:
+        positions[moved] += sign * (value - start_value) * direction
+
+    return _scan("contact", (i, j), atoms, values.astype(float), start_value, moved, displace, note)
+
+
+def _scan(
+    kind: str,
+    indices: tuple[int, ...],
+    atoms: Atoms,
+    values: np.ndarray,
+    start_value: float,
+    moved: list[int],
+    displace: Callable[[np.ndarray, float], None],
+    note: str = "",
+) -> Scan:
+    """The scan whose geometries displace() makes, in place, from the start positions."""
+    if not len(values) or not np.all(np.isfinite(values)):
+        raise FfptError(f"a {kind} scan needs one value or more, all finite")
+    start = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=dict(atoms.info))
+    geometries = []
+    for value in values:
+        geometry = start.copy()
+        displace(geometry.positions, float(value))
+        geometries.append(geometry)
+    return Scan(kind, indices, values, geometries, start, float(start_value), tuple(moved), note)
+
+
+def _direction(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, float]:
+    vector = end - start
+    length = float(np.linalg.norm(vector))
+    if length < 1e-6:
+        raise FfptError("two atoms of the scan lie on one another in the start geometry")
+    return vector / length, length
+
+
+def _angle(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.arctan2(np.linalg.norm(np.cross(first, second)), first @ second))
+
+
+def _signed(degrees: float) -> float:
+    return (degrees + 180.0) % 360.0 - 180.0
+
+
+def _unit_or_perpendicular(axis: np.ndarray, arm: np.ndarray) -> np.ndarray:
+    """axis with length one; where three atoms are in line and have no plane, any axis across the line."""
+    if np.linalg.norm(axis) < 1e-6 * (arm @ arm):
+        axis = np.cross(arm, np.eye(3)[np.argmin(np.abs(arm))])
+    return axis / np.linalg.norm(axis)
+
+
+def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Matrix that turns vectors by angle (radians) about a unit axis, right-handed (Rodrigues)."""
+    x, y, z = axis
+    skew = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * skew + (1.0 - np.cos(angle)) * skew @ skew

@@ -1,0 +1,149 @@
+"""``ffpt scan``: what potentials say about geometries far from those they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+    from ffpt_core.analysis.audit import Audit
+    from ffpt_core.analysis.scan_energies import ScanResult
+    from ffpt_core.analysis.scans import Scan
+
+
+def scan(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="Potentials or calculators: a .pt file, teacher:FOLDER, tblite:GFN2-xTB; or LABEL=that."),
+    ],
+    molecule: Annotated[Path, typer.Option(help="Relaxed geometry: .xyz, any file ASE reads, or a teacher's folder.")],
+    reference: Annotated[
+        str | None, typer.Option(help="A calculator to trust: drawn in black, excuses truly weak bonds.")
+    ] = None,
+    bond: Annotated[list[str] | None, typer.Option(help="Two bonded atoms, counted from 0: 0,13. Repeatable.")] = None,
+    angle: Annotated[list[str] | None, typer.Option(help="Three atoms, the middle one in the middle: 14,4,15.")] = None,
+    dihedral: Annotated[list[str] | None, typer.Option(help="Four atoms in a chain: 0,1,2,3.")] = None,
+    contact: Annotated[list[str] | None, typer.Option(help="Two atoms that are not bonded: 3,17.")] = None,
+    all_bonds: Annotated[bool, typer.Option("--all-bonds", help="Scan every bond, count holes.")] = False,
+    all_angles: Annotated[bool, typer.Option("--all-angles", help="Scan every H-X-H angle, count holes.")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("scans"),
+) -> None:
+    """Scan bonds, angles, dihedrals and contacts with one or more potentials, and count holes.
+
+    Each scan moves one fragment of the molecule rigidly and writes NAME.json and NAME.png. --all-bonds and
+    --all-angles also write audit.json and audit.png: how many scans have a hole, an unphysical geometry
+    with a low energy, by rules that are written down in the file.
+
+    \b
+    Example:
+      ffpt scan "from scratch=scratch.pt" "fine-tuned=tuned.pt" --molecule aspirin/relaxed.xyz \\
+          --reference tblite:GFN2-xTB --bond 0,13 --all-bonds --all-angles -o scans/
+    """
+    from ffpt_core.analysis.scan_energies import evaluate_scan
+    from ffpt_core.calculators import get_calculator
+    from ffpt_core.cli.arguments import labelled, labelled_once
+    from ffpt_core.errors import FfptError
+    from ffpt_core.progress import progress_bar
+
+    atoms = _read_molecule(molecule)
+    single = _single_scans(atoms, bond or [], angle or [], dihedral or [], contact or [])
+    audited = _audited_scans(atoms, all_bonds, all_angles)
+    if not single and not audited:
+        raise FfptError("nothing to scan: give --bond, --angle, --dihedral, --contact, --all-bonds or --all-angles")
+    specs = labelled_once([*models, *([reference] if reference else [])])
+    calculators: dict[str, Calculator] = {label: get_calculator(spec) for label, spec in specs.items()}
+    trusted = labelled(reference)[0] if reference else None
+    results = []
+    with progress_bar("Scanning", len(single) + len(audited), unit="scans") as advance:
+        for one in [*single, *audited]:
+            results.append(evaluate_scan(one, calculators))
+            advance(1)
+    _write_scans(results[: len(single)], trusted, output)
+    if audited:
+        _write_audits(results[len(single) :], trusted, output)
+
+
+def _read_molecule(path: Path) -> Atoms:
+    import ase.io
+
+    from ffpt_core.errors import FfptError
+
+    path = path / "relaxed.xyz" if path.is_dir() else path
+    try:
+        return ase.io.read(path)
+    except OSError as error:
+        raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ase.io.formats.UnknownFileTypeError, ValueError, KeyError, IndexError) as error:
+        raise FfptError(f"{path} is no geometry that ASE can read: {error}") from error
+
+
+def _single_scans(
+    atoms: Atoms, bonds: Sequence[str], angles: Sequence[str], dihedrals: Sequence[str], contacts: Sequence[str]
+) -> list[Scan]:
+    from ffpt_core.analysis.scans import scan_angle, scan_bond, scan_contact, scan_dihedral
+    from ffpt_core.cli.arguments import atom_indices
+
+    scans = [scan_bond(atoms, *atom_indices(text, 2)) for text in bonds]
+    scans += [scan_angle(atoms, *atom_indices(text, 3)) for text in angles]
+    scans += [scan_dihedral(atoms, *atom_indices(text, 4)) for text in dihedrals]
+    return scans + [scan_contact(atoms, *atom_indices(text, 2)) for text in contacts]
+
+
+def _audited_scans(atoms: Atoms, bonds: bool, angles: bool) -> list[Scan]:
+    from ffpt_core.analysis.audit import audit_scans
+
+    if not bonds and not angles:
+        return []
+    return audit_scans(atoms, stretch_bonds=bonds, angles="hydrogen" if angles else "none")
+
+
+def _write_scans(results: Sequence[ScanResult], reference: str | None, output: Path) -> None:
+    from ffpt_core.analysis.scan_energies import plot_scans
+    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.files import write_json
+
+    for result in results:
+        name = "-".join([result.scan.kind, *map(str, result.scan.atoms)])
+        write_json(output / f"{name}.json", result.to_dict())
+        save_figure(plot_scans([result], reference), output / f"{name}.png")
+    if len(results) > 1:
+        save_figure(plot_scans(results, reference), output / "scans.png")
+
+
+def _write_audits(results: Sequence[ScanResult], reference: str | None, output: Path) -> None:
+    from ffpt_core.analysis.audit import find_holes
+    from ffpt_core.analysis.audit_plot import plot_audits
+    from ffpt_core.analysis.scan_energies import plot_scans
+    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.files import write_json
+
+    for kind in ("bond", "angle"):
+        chosen = [result for result in results if result.scan.kind == kind]
+        if chosen:
+            write_json(output / f"all-{kind}s.json", [result.to_dict() for result in chosen])
+            save_figure(plot_scans(chosen, reference), output / f"all-{kind}s.png")
+    audits = [find_holes(results, label, reference) for label in results[0].energies]
+    write_json(output / "audit.json", [audit.to_dict() for audit in audits])
+    save_figure(plot_audits(audits), output / "audit.png")
+    _show(audits)
+
+
+def _show(audits: Sequence[Audit]) -> None:
+    """The counts, and each hole, on the terminal."""
+    from rich.table import Table
+
+    from ffpt_core.progress import console
+
+    table = Table("potential", "bonds with a hole", "H-X-H angles with a hole", title="Holes")
+    for audit in audits:
+        table.add_row(audit.label, *("{} of {}".format(*audit.count(kind)) for kind in ("bond", "angle")))
+    console.print(table)
+    for audit in audits:
+        for finding in audit.holes:
+            console.print(f"{audit.label}: {finding.name}, {finding.hole}")
