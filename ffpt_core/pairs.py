@@ -11,7 +11,7 @@ from typing import List, Optional, Tuple
 import torch
 from torch import Tensor
 
-_BLOCK = 2_000_000  # candidate pairs examined at once: bounds the memory of large systems
+_BLOCK = 2_000_000  # about 100 MB
 
 
 def all_pairs(n_atoms: int, device: Optional[torch.device] = None) -> Tensor:
@@ -19,19 +19,20 @@ def all_pairs(n_atoms: int, device: Optional[torch.device] = None) -> Tensor:
     return torch.triu_indices(n_atoms, n_atoms, 1, device=device)
 
 
-def isolated_pairs(positions: Tensor, cutoff: float) -> Tensor:
+def isolated_pairs(positions: Tensor, cutoff: float, at_once: int = _BLOCK) -> Tensor:
     """Pairs of an isolated structure.
 
     Args:
         positions: (n_atoms, 3) Angstrom.
         cutoff: Angstrom.
+        at_once: candidate pairs examined at once, which bounds the memory.
 
     Returns:
         (2, n_pairs) int64, first < second.
     """
     n_atoms = positions.shape[0]
     found: List[Tensor] = []
-    rows = max(1, _BLOCK // max(1, n_atoms))
+    rows = max(1, at_once // max(1, n_atoms))
     for start in range(0, n_atoms, rows):
         block = positions[start : start + rows]
         squared = (block.unsqueeze(1) - positions.unsqueeze(0)).square().sum(2)
@@ -53,7 +54,10 @@ def complete_cell(cell: Tensor, pbc: Tensor) -> Tensor:
         (3, 3) an invertible cell that spans the same lattice along the periodic directions.
     """
     completed = cell.clone()
-    missing = [k for k in range(3) if not bool(pbc[k])]
+    missing: List[int] = []
+    for k in range(3):
+        if not bool(pbc[k]):
+            missing.append(k)
     if len(missing) == 3:
         return torch.eye(3, dtype=cell.dtype, device=cell.device)
     if len(missing) == 1:
@@ -72,7 +76,9 @@ def complete_cell(cell: Tensor, pbc: Tensor) -> Tensor:
     return completed
 
 
-def periodic_pairs(positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float) -> Tuple[Tensor, Tensor]:
+def periodic_pairs(
+    positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float, at_once: int = _BLOCK
+) -> Tuple[Tensor, Tensor]:
     """Pairs of a periodic structure with any cell: triclinic, thin, periodic in one to three directions.
 
     Where the cell is at least twice the cutoff thick, each pair has one image at most; where it is
@@ -83,6 +89,7 @@ def periodic_pairs(positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float) 
         cell: (3, 3) rows are cell vectors, Angstrom.
         pbc: (3,) bool.
         cutoff: Angstrom.
+        at_once: candidate pairs examined at once, which bounds the memory.
 
     Returns:
         (2, n_pairs) int64 first <= second, and (n_pairs, 3) translations, Angstrom.
@@ -99,10 +106,11 @@ def periodic_pairs(positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float) 
     n_atoms = positions.shape[0]
     found_pairs: List[Tensor] = []
     found_translations: List[Tensor] = []
-    rows = max(1, _BLOCK // max(1, n_atoms * images.shape[0]))
+    rows = max(1, at_once // max(1, n_atoms * images.shape[0]))
     for start in range(0, n_atoms, rows):
         block = positions[start : start + rows]
-        first, second = torch.triu_indices(block.shape[0], n_atoms, start, device=positions.device)
+        candidates = torch.triu_indices(block.shape[0], n_atoms, start, device=positions.device)
+        first, second = candidates[0], candidates[1]
         displacements = block[first] - positions[second]
         nearest = -torch.round(displacements @ inverse) * periodic
         cells = nearest.unsqueeze(1) + images.unsqueeze(0)
@@ -111,7 +119,8 @@ def periodic_pairs(positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float) 
         # An atom meets each of its own images twice, n and -n: keep the one that comes first in order.
         order = cells[:, :, 0] * 1e6 + cells[:, :, 1] * 1e3 + cells[:, :, 2]
         distinct = ((first + start) != second).unsqueeze(1) | (order > 0)
-        pair, image = torch.nonzero((squared < cutoff * cutoff) & distinct).t()
+        found = torch.nonzero((squared < cutoff * cutoff) & distinct)
+        pair, image = found[:, 0], found[:, 1]
         found_pairs.append(torch.stack([first[pair] + start, second[pair]]))
         found_translations.append(translations[pair, image])
     if len(found_pairs) == 0:
