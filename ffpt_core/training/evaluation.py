@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ class Errors:
     Errors of a label that the data lack are None.
     """
 
+    UNITS: ClassVar[dict[str, str]] = {"energy": "eV per frame", "force": "eV/Angstrom per component"}
+
     frames: int
     energy_mae: float | None
     energy_rmse: float | None
@@ -31,6 +33,15 @@ class Errors:
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name."""
         return asdict(self)
+
+    def describe(self) -> str:
+        """One line for people: mean absolute errors in meV."""
+        parts = []
+        if self.energy_mae is not None:
+            parts.append(f"energy MAE {1000 * self.energy_mae:.1f} meV")
+        if self.force_mae is not None:
+            parts.append(f"force MAE {1000 * self.force_mae:.1f} meV/Å")
+        return ", ".join(parts) + f" ({self.frames} frames)"
 
 
 def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -58,15 +69,14 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tup
     return np.concatenate(energies), np.concatenate(forces)
 
 
-def evaluate(potential: Potential, dataset: Dataset, batch_size: int = 20) -> Errors:
-    """Errors of a potential on a dataset with energies, forces or both.
+def errors_of(dataset: Dataset, energies: np.ndarray, forces: np.ndarray) -> Errors:
+    """Errors of predictions of a dataset, as predict gives them.
 
     Raises:
-        FfptError: no labels at all, no frames, or an element that the potential does not know.
+        FfptError: no labels at all, or no frames.
     """
     if not len(dataset) or (dataset.energies is None and dataset.forces is None):
         raise FfptError("nothing to evaluate against: the data hold no frames or no labels")
-    energies, forces = predict(potential, dataset, batch_size)
 
     def mae_rmse(predicted: np.ndarray, label: np.ndarray | None) -> tuple[float | None, float | None]:
         if label is None:
@@ -75,3 +85,12 @@ def evaluate(potential: Potential, dataset: Dataset, batch_size: int = 20) -> Er
         return float(np.abs(error).mean()), float(np.sqrt(np.square(error).mean()))
 
     return Errors(len(dataset), *mae_rmse(energies, dataset.energies), *mae_rmse(forces, dataset.forces))
+
+
+def evaluate(potential: Potential, dataset: Dataset, batch_size: int = 20) -> Errors:
+    """Errors of a potential on a dataset with energies, forces or both.
+
+    Raises:
+        FfptError: no labels at all, no frames, or an element that the potential does not know.
+    """
+    return errors_of(dataset, *predict(potential, dataset, batch_size))

@@ -1,0 +1,42 @@
+# make demo   sets up .venv, runs the whole method on aspirin, writes demo/report.html
+# make test   sets up .venv, runs the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := openmm-torch,openmm-ml,gaff,labels,plumed,tensorboard,hdf5,test
+NEWER := .venv-newer-torch
+
+.PHONY: setup demo test test-newer-torch lint clean
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $@
+
+demo: setup
+	$(BIN)/ffpt demo aspirin --output demo
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+# Everything but TorchForce works with a newer torch too: forces go through OpenMM's PythonForce.
+test-newer-torch: $(NEWER)/ready
+	$(NEWER)/bin/python -m pytest -n 2 --dist worksteal tests
+
+$(NEWER)/ready: setup.cfg pyproject.toml
+	test -x $(NEWER)/bin/python || $(PYTHON) -m venv $(NEWER)
+	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check "torch>=2.13"
+	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[openmm-ml,test]"
+	touch $@
+
+lint: setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python ruff mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy ffpt_core ffpt_openmm ffpt_plumed
+
+clean:
+	rm -rf $(VENV) $(NEWER) demo

@@ -1,0 +1,70 @@
+"""ffpt doctor: what this machine has."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PARTS = {
+    "torch": "networks",
+    "lightning": "training",
+    "openmm": "teachers and MD",
+    "openmmtorch": "TorchForce (else PythonForce)",
+    "openmmml": "MLPotential('ffpt')",
+    "mdtraj": "analysis",
+    "rdkit": "GAFF teachers of any molecule",
+    "acpype": "AmberTools for them",
+    "openmmforcefields": "GAFF-2.11 parameters",
+    "tblite": "GFN-xTB labels",
+    "pyscf": "DFT labels",
+    "plumed": "PLUMED binding",
+}
+"""Distribution name and what ffpt uses it for."""
+
+
+def doctor(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the findings as JSON.")] = None,
+) -> None:
+    """Show versions, OpenMM platforms, GPU and force backends, and what is missing.
+
+    \b
+    Example:
+      ffpt doctor
+    """
+    import openmm
+    import torch
+    from rich.table import Table
+
+    from ffpt_core.files import write_json
+    from ffpt_core.progress import console
+
+    versions: dict[str, str | None] = {}
+    for name in PARTS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            # Some parts are modules of a distribution of another name.
+            versions[name] = "installed" if importlib.util.find_spec(name) else None
+    platforms = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    try:
+        import openmmtorch
+
+        torch_force = f"loads ({Path(openmmtorch.__file__).parent.name})"
+    except (ImportError, OSError) as error:
+        torch_force = f"does not load: {str(error).splitlines()[0]}"
+
+    table = Table("part", "version", "used for")
+    for name, purpose in PARTS.items():
+        table.add_row(name, versions[name] or "[red]missing[/red]", purpose)
+    console.print(table)
+    console.print(f"OpenMM platforms: {', '.join(platforms)}")
+    console.print(f"GPU: {gpu or 'none'}; CPU threads: {torch.get_num_threads()}")
+    console.print(f"TorchForce: {torch_force}")
+    if output is not None:
+        found = {"versions": versions, "platforms": platforms, "gpu": gpu, "torchforce": torch_force}
+        write_json(output, found)

@@ -1,0 +1,81 @@
+"""ffpt train: from scratch, pre-training, fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def train(
+    configuration: Annotated[
+        Path | None, typer.Argument(help="YAML file; the options below win over it.", show_default=False)
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Labelled frames to train on (extxyz, npz).")] = None,
+    n_train: Annotated[int | None, typer.Option(help="Frames to train on.")] = None,
+    n_validation: Annotated[int | None, typer.Option(help="Frames set aside for validation.")] = None,
+    validation: Annotated[Path | None, typer.Option(help="Their own file of validation frames.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Frames to test on at the end.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Potential to fine-tune; without it: random weights.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs, at most.")] = None,
+    frames_per_epoch: Annotated[int | None, typer.Option(help="Validate and checkpoint after so many frames.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="First learning rate.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="How it falls: plateau or cosine.")] = None,
+    loss: Annotated[str | None, typer.Option(help="mse, or robust for the labels of rattled frames.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Frames in a batch.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.999.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    level: Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the weights, the division of the data and their order.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    compile: Annotated[bool | None, typer.Option(help="Compile the network (needs a C++ compiler).")] = None,
+) -> None:
+    """Train a potential; the same command continues a run that was stopped.
+
+    The defaults are the recipe of Yuan and Head-Gordon (arXiv 2509.14205). All keys of the YAML file are
+    in config.yaml of any run and in docs/training.md.
+
+    \b
+    Examples:
+      ffpt train finetune.yaml
+      ffpt train --data aspirin-gaff.npz --loss robust -o pretrained/
+      ffpt train --data ccsd.xyz --n-train 950 --start pretrained/potential.pt -o finetuned/
+    """
+    from ffpt_core.errors import FfptError
+    from ffpt_core.progress import console
+    from ffpt_core.training import make_configuration, read_configuration
+    from ffpt_core.training import train as run_training
+
+    sections: dict[str, dict[str, Any]] = {
+        "data": {
+            "train": data,
+            "n_train": n_train,
+            "n_validation": n_validation,
+            "validation": validation,
+            "test": test,
+            "level": level,
+        },
+        "schedule": {"kind": schedule},
+        "loss": {"kind": loss},
+    }
+    top = {
+        "start": start, "output": output, "epochs": epochs, "frames_per_epoch": frames_per_epoch,
+        "learning_rate": learning_rate, "batch_size": batch_size, "ema": ema, "precision": precision,
+        "seed": seed, "device": device, "threads": threads, "compile": compile,
+    }  # fmt: skip
+    given: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
+    for name, section in sections.items():
+        kept = {key: value for key, value in section.items() if value is not None}
+        if kept:
+            given[name] = kept
+    if configuration is None and (data is None or output is None):
+        raise FfptError("ffpt train needs a YAML file, or --data and --output; see ffpt train --help")
+    settings = read_configuration(configuration, given) if configuration else make_configuration(given, "options")
+    result = run_training(settings)
+    for name, errors in (("validation", result.validation), ("test", result.test)):
+        if errors is not None:
+            console.print(f"{name}: {errors.describe()}")
+    console.print(f"potential: {settings.output / 'potential.pt'}")
