@@ -1,0 +1,37 @@
+"""Things many tests need: a small tame potential, molecules, threads that do not fight."""
+
+from __future__ import annotations
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from ffpt_core import Potential
+from ffpt_core.newtonnet import NewtonNet
+
+# Two test processes on two cores: one thread each.
+torch.set_num_threads(1)
+
+
+def small_potential(dtype: torch.dtype = torch.float64, seed: int = 0, cutoff: float = 5.0) -> Potential:
+    """A random network of 16 features that knows H, C, N and O, with shifts and scales that are not trivial."""
+    torch.manual_seed(seed)
+    network = NewtonNet(n_features=16, n_basis=8, n_layers=3, cutoff=cutoff).to(dtype)
+    shifts = {1: -13.6, 6: -1030.0, 7: -1480.0, 8: -2040.0}
+    return Potential(network, shifts, shifts, {1: 0.7, 6: 1.2, 7: 0.9, 8: 1.1}).eval()
+
+
+@pytest.fixture
+def potential() -> Potential:
+    """small_potential in float64."""
+    return small_potential()
+
+
+@pytest.fixture
+def ethanol() -> Atoms:
+    """Nine atoms, rattled so that nothing is symmetric."""
+    atoms = ase.build.molecule("CH3CH2OH")
+    atoms.positions += np.random.default_rng(3).normal(0, 0.1, atoms.positions.shape)
+    return atoms
