@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ffpt_core.datasets.validation import check_shapes, check_values, frozen
+from ffpt_core.datasets.validation import check_shapes, check_values, frozen, given_away
 from ffpt_core.errors import FfptError
 from ffpt_core.files import fingerprint
 
@@ -25,7 +25,7 @@ FrameIndex = slice | Sequence[int] | Sequence[bool] | np.ndarray
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Frames with positions and, where labelled, energies and forces. Immutable: the arrays are read-only.
+    """Frames with positions and, where labelled, energies and forces. Immutable: its arrays are its own and read-only.
 
     Frame i owns the atoms ``offsets[i]:offsets[i + 1]`` of the arrays over atoms.
 
@@ -137,7 +137,7 @@ class Dataset:
         """
         from ffpt_core.datasets.conversion import arrays_from_atoms
 
-        return cls(level=level, **arrays_from_atoms(list(frames)))
+        return cls(level=level, **given_away(arrays_from_atoms(list(frames))))
 
     @classmethod
     def concatenate(cls, datasets: Sequence[Dataset], level: str | None = None) -> Dataset:
@@ -172,9 +172,8 @@ class Dataset:
 
         counts = np.concatenate([dataset.n_atoms for dataset in datasets])
         arrays = {name: joined(name) for name in ("numbers", "positions", "energies", "forces", "cells", "pbc")}
-        return cls(
-            offsets=np.concatenate([[0], np.cumsum(counts)]), level=levels[0] if level is None else level, **arrays
-        )
+        arrays["offsets"] = np.concatenate([[0], np.cumsum(counts)])
+        return cls(level=levels[0] if level is None else level, **given_away(arrays))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -227,16 +226,16 @@ class Dataset:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         # Atom k of the result stands at k plus how far its frame was moved.
         atoms = np.arange(offsets[-1]) + np.repeat(self.offsets[frames] - offsets[:-1], counts)
-        return Dataset(
-            numbers=self.numbers[atoms],
-            offsets=offsets,
-            positions=self.positions[atoms],
-            energies=None if self.energies is None else self.energies[frames],
-            forces=None if self.forces is None else self.forces[atoms],
-            cells=self.cells[frames],
-            pbc=self.pbc[frames],
-            level=self.level,
-        )
+        chosen = {
+            "numbers": self.numbers[atoms],
+            "offsets": offsets,
+            "positions": self.positions[atoms],
+            "energies": None if self.energies is None else self.energies[frames],
+            "forces": None if self.forces is None else self.forces[atoms],
+            "cells": self.cells[frames],
+            "pbc": self.pbc[frames],
+        }
+        return Dataset(**given_away(chosen), level=self.level)
 
     @cached_property
     def n_atoms(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from ffpt_core.datasets import sgdml
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.extxyz import read_extxyz
 from ffpt_core.datasets.storage import STORED_KEYS, from_stored, load_arrays, record_of
+from ffpt_core.datasets.validation import given_away
 from ffpt_core.errors import FfptError
 from ffpt_core.units import ENERGY_UNITS, LENGTH_UNITS
 
@@ -85,7 +86,7 @@ def _read_extxyz(
                 raise FfptError(f"{path}: no {key!r} for the {label}; the first frame has: {listed}")
             message = f"{path}: no {label} found; the first frame has: {listed}; {key_name}= chooses one"
             warnings.warn(message, DatasetWarning, stacklevel=3)
-    return Dataset(**_scaled(arrays, energy, length), level=level)
+    return Dataset(**given_away(_scaled(arrays, energy, length)), level=level)
 
 
 def _npz_units(arrays: dict[str, Any], path: Path, energy: str | None, length: str | None) -> tuple[float, float]:
@@ -124,7 +125,7 @@ def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> D
         )
     energy, length = _npz_units(arrays, path, energy_unit, length_unit)
     molecule = _scaled(sgdml.molecule_arrays(arrays, path), energy, length)
-    return Dataset.from_arrays(**molecule, level=sgdml.level_of(arrays))
+    return Dataset.from_arrays(**given_away(molecule), level=sgdml.level_of(arrays))
 
 
 def _read_traj(path: Path) -> Dataset:

@@ -67,7 +67,7 @@ _MD17 = {
     "uracil": ("md17_uracil.npz", 133_770),
 }
 
-# (figshare's name, file number and MD5 of version 4 of the article, frames)
+# (name, file number and MD5 as figshare lists them in doi 10.6084/m9.figshare.12672038, frames)
 _RMD17 = {
     "aspirin": ("aspirin", 62265757, "17fd6fb69066888613f7e16b358a7553", 100_000),
     "azobenzene": ("azobenzene", 62265754, "be79df918468eb3579aa73a0becf7390", 99_988),

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from ffpt_core.datasets.dataset import Dataset
+from ffpt_core.datasets.validation import given_away
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_write
 
@@ -119,16 +120,10 @@ def from_stored(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> 
     missing = [name for name in ("numbers", "n_atoms", "positions") if name not in arrays]
     if missing:
         raise FfptError(f"{path} lacks {', '.join(missing)}")
+    kept = {name: arrays[name] for name in STORED_KEYS if name in arrays and name not in ("record", "n_atoms")}
+    kept["offsets"] = np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)])
     try:
-        return Dataset(
-            numbers=arrays["numbers"],
-            offsets=np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)]),
-            positions=arrays["positions"],
-            energies=arrays.get("energies"),
-            forces=arrays.get("forces"),
-            **{name: arrays[name] for name in ("cells", "pbc") if name in arrays},
-            level=str(record.get("level", "")),
-        )
+        return Dataset(**given_away(kept), level=str(record.get("level", "")))
     except FfptError as error:
         raise FfptError(f"{path}: {error}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ MAX_ATOMIC_NUMBER = 118
 
 
 def frozen(array: object, dtype: type, name: str) -> np.ndarray:
-    """array as a read-only contiguous array of dtype; the caller's own array stays writable.
+    """array as a read-only contiguous array of dtype, copied if it could still be written to elsewhere.
 
     Raises:
         FfptError: it cannot be read as such an array, or integers are asked for and it holds fractions.
@@ -23,12 +23,22 @@ def frozen(array: object, dtype: type, name: str) -> np.ndarray:
     try:
         given = np.asarray(array)
         result: np.ndarray = np.ascontiguousarray(given, dtype=dtype).view()
+        if given is array and given.flags.writeable and np.may_share_memory(given, result):
+            result = result.copy()
     except (TypeError, ValueError, OverflowError) as error:
         raise FfptError(f"{name}: not an array of {np.dtype(dtype).name} ({error})") from error
     if dtype is np.int64 and given.dtype.kind == "f" and not np.array_equal(given, result):
         raise FfptError(f"{name}: whole numbers needed")
     result.flags.writeable = False
     return result
+
+
+def given_away(arrays: dict[str, Any]) -> dict[str, Any]:
+    """arrays made read-only in place, so that a Dataset of them need not copy; for arrays that nobody else holds."""
+    for array in arrays.values():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+    return arrays
 
 
 def check_shapes(dataset: Dataset) -> None:

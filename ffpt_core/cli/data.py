@@ -1,0 +1,229 @@
+"""``ffpt data``: look at, get, convert and split data sets."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from ffpt_core.datasets import Dataset, Split, Summary
+
+app = typer.Typer(no_args_is_help=True, help="Get, look at, convert and split data sets.")
+
+File = Annotated[Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML), .traj.")]
+EnergyUnit = Annotated[Optional[str], typer.Option(help="Energy unit of the file: eV, kcal/mol, kJ/mol, hartree.")]
+LengthUnit = Annotated[Optional[str], typer.Option(help="Length unit of the file: Angstrom, nm, bohr.")]
+Level = Annotated[Optional[str], typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
+EnergyKey = Annotated[Optional[str], typer.Option(help="Extended XYZ: the key of the energies.")]
+ForcesKey = Annotated[Optional[str], typer.Option(help="Extended XYZ: the column of the forces.")]
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """Show what the readers and downloads have to say as notes, without Python's file and line."""
+    from ffpt_core.datasets import DatasetWarning
+    from ffpt_core.progress import console
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DatasetWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                console.print(f"[yellow]note:[/yellow] {warning.message}", soft_wrap=True, highlight=False)
+
+
+def _show(overview: Summary, title: str, stderr: bool = True) -> None:
+    """Print the table of a data set, on standard error where it only accompanies what was asked for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in overview.rows():
+        table.add_row(*row)
+    Console(stderr=stderr).print(table)
+
+
+def _warn_of_leaks(dataset: Dataset, split: Split) -> None:
+    """Say how many validation and test frames are copies of training frames."""
+    import numpy as np
+
+    from ffpt_core.datasets import first_of_repeats
+    from ffpt_core.progress import console
+
+    first = first_of_repeats(dataset)
+    for name in ("validation", "test"):
+        repeated = int(np.isin(first[getattr(split, name)], first[split.train]).sum())
+        if repeated:
+            console.print(
+                f"[yellow]note:[/yellow] {repeated:,} {name} frames repeat training frames: "
+                "convert with --drop-repeats first",
+                soft_wrap=True,
+            )
+
+
+@app.command("list")
+def list_(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")] = False,
+) -> None:
+    """Name the public data sets that `ffpt data get` knows.
+
+    \b
+    Example:
+      ffpt data list
+    """
+    import dataclasses
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ffpt_core.datasets import RECORDS, cache_folder
+    from ffpt_core.files import to_json
+
+    folder = cache_folder()
+    if json:
+        typer.echo(to_json([dataclasses.asdict(record) for record in RECORDS.values()]), nl=False)
+        return
+    table = Table(caption=f"kept in {folder} (choose another with FFPT_DATA)", caption_justify="left")
+    for heading, justify in (("name", "left"), ("frames", "right"), ("level", "left"), ("checksum", "left")):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("here")
+    for record in RECORDS.values():
+        checksum = "published" if record.checksum else "at first use"
+        here = "yes" if (folder / record.filename).exists() else ""
+        table.add_row(record.name, f"{record.frames:,}", record.level, checksum, here)
+    Console().print(table)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="A name from `ffpt data list`, e.g. rmd17-aspirin.")],
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Also convert to this file.")] = None,
+    folder: Annotated[Optional[Path], typer.Option(help="Keep the download here instead of the cache.")] = None,
+) -> None:
+    """Download a public data set, verify it and print where it is.
+
+    A file that is there already is verified and not downloaded again.
+
+    \b
+    Example:
+      ffpt data get rmd17-aspirin -o aspirin.npz
+    """
+    from ffpt_core.datasets import fetch, read, summary, write
+    from ffpt_core.datasets.records import find_record
+    from ffpt_core.progress import console
+
+    record = find_record(name)
+    with _notes():
+        path = fetch(record, folder)
+        dataset = read(path, energy_unit=record.energy_unit, length_unit=record.length_unit, level=record.level)
+    if output is not None:
+        write(dataset, output)
+    _show(summary(dataset), record.title)
+    for label, text in (("cite", record.citation), ("licence", record.licence), ("note", record.note)):
+        if text:
+            console.print(f"[bold]{label}:[/bold] {text}", soft_wrap=True, highlight=False)
+    typer.echo(path if output is None else output)
+
+
+@app.command()
+def info(
+    file: File,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")] = False,
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
+    energy_unit: EnergyUnit = None,
+    length_unit: LengthUnit = None,
+    level: Level = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+) -> None:
+    """Show what a data set holds: frames, atoms, labels, units, level of theory, fingerprint.
+
+    \b
+    Example:
+      ffpt data info frames.xyz --energy-key dft_energy --forces-key dft_forces
+    """
+    from ffpt_core.datasets import read, summary
+    from ffpt_core.files import to_json, write_json
+
+    with _notes():
+        overview = summary(read(file, None, energy_unit, length_unit, level, energy_key, forces_key))
+    record = {"file": str(file), **overview.to_dict()}
+    if output is not None:
+        write_json(output, record)
+    if json:
+        typer.echo(to_json(record), nl=False)
+    else:
+        _show(overview, str(file), stderr=False)
+
+
+@app.command()
+def convert(
+    file: File,
+    output: Annotated[Path, typer.Argument(help="File to write: .npz (ours) or .xyz, .extxyz.")],
+    energy_unit: EnergyUnit = None,
+    length_unit: LengthUnit = None,
+    level: Level = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    repeats: Annotated[bool, typer.Option("--drop-repeats", help="Leave out frames that repeat earlier ones.")] = False,
+    prefix: Annotated[str, typer.Option(help="Extended XYZ: put before energy and forces, e.g. REF_.")] = "",
+) -> None:
+    """Read a data set and write it in eV and Angstrom.
+
+    \b
+    Example:
+      ffpt data convert md17_aspirin.npz aspirin.xyz --level PBE+vdW-TS
+    """
+    from ffpt_core.datasets import drop_repeats, read, summary, write
+    from ffpt_core.progress import console
+
+    with _notes():
+        dataset = read(file, None, energy_unit, length_unit, level, energy_key, forces_key)
+    if repeats:
+        total = len(dataset)
+        dataset = drop_repeats(dataset)
+        console.print(f"left out {total - len(dataset):,} repeated frames of {total:,}", highlight=False)
+    write(dataset, output, prefix)
+    _show(summary(dataset), str(output))
+
+
+@app.command()
+def split(
+    file: File,
+    train: Annotated[int, typer.Option(help="Number of training frames.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Split to write (JSON).")],
+    validation: Annotated[int, typer.Option(help="Number of validation frames.")] = 50,
+    test: Annotated[Optional[int], typer.Option(help="Number of test frames; all that are left when absent.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
+    energy_unit: EnergyUnit = None,
+    length_unit: LengthUnit = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+) -> None:
+    """Split a data set into training, validation and test frames, by seed.
+
+    The split names frames by number and carries the fingerprint of the data set: it is refused with other
+    data.
+
+    \b
+    Example:
+      ffpt data split aspirin.npz --train 950 --validation 50 --seed 0 -o split.json
+    """
+    from ffpt_core.datasets import random_split, read
+    from ffpt_core.progress import console
+
+    with _notes():
+        dataset = read(file, None, energy_unit, length_unit, None, energy_key, forces_key)
+    parts = random_split(dataset, train, validation, test, seed)
+    parts.save(output)
+    _warn_of_leaks(dataset, parts)
+    sizes = f"{len(parts.train):,} training, {len(parts.validation):,} validation, {len(parts.test):,} test frames"
+    console.print(f"{output}: {sizes} of {len(dataset):,}", highlight=False, soft_wrap=True)
