@@ -47,11 +47,11 @@ def scan(
     """
     from ffpt_core.analysis.scan_energies import evaluate_scan
     from ffpt_core.calculators import get_calculator
-    from ffpt_core.cli.arguments import labelled, labelled_once
+    from ffpt_core.cli.arguments import labelled, labelled_once, read_geometry
     from ffpt_core.errors import FfptError
     from ffpt_core.progress import progress_bar
 
-    atoms = _read_molecule(molecule)
+    atoms = read_geometry(molecule)
     single = _single_scans(atoms, bond or [], angle or [], dihedral or [], contact or [])
     audited = _audited_scans(atoms, all_bonds, all_angles)
     if not single and not audited:
@@ -67,20 +67,6 @@ def scan(
     _write_scans(results[: len(single)], trusted, output)
     if audited:
         _write_audits(results[len(single) :], trusted, output)
-
-
-def _read_molecule(path: Path) -> Atoms:
-    import ase.io
-
-    from ffpt_core.errors import FfptError
-
-    path = path / "relaxed.xyz" if path.is_dir() else path
-    try:
-        return ase.io.read(path)
-    except OSError as error:
-        raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ase.io.formats.UnknownFileTypeError, ValueError, KeyError, IndexError) as error:
-        raise FfptError(f"{path} is no geometry that ASE can read: {error}") from error
 
 
 def _single_scans(

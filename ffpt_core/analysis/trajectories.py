@@ -1,0 +1,245 @@
+"""Trajectories and MD run folders, with the times of their frames."""
+
+from __future__ import annotations
+
+import csv
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+
+from ffpt_core.analysis.criterion import StabilityCriterion
+from ffpt_core.errors import FfptError
+from ffpt_core.files import read_json
+
+if TYPE_CHECKING:
+    import mdtraj
+
+TRAJECTORIES = (".dcd", ".h5", ".xtc", ".trr", ".nc", ".pdb")
+"""Suffixes of trajectory files; a run folder holds one of the first two."""
+
+_AKMA = 0.04888821
+"""Picoseconds in CHARMM's unit of time, which DCD files count in (the value that OpenMM writes with)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replica:
+    """One replica of an MD run on disk.
+
+    Args:
+        name: such as "run/0".
+        trajectory: path of the trajectory, or None where the run stopped before its first frame.
+        topology: path of the PDB file.
+        state: path of the table of energies and temperatures, or None.
+        status: "finished", "failed" (stopped by its guard) or "unfinished" (killed, or still running).
+        time: ps simulated according to the run's record, or None.
+        reason: why a failed replica was stopped, or "".
+        temperature: the thermostat's temperature in K, or None.
+    """
+
+    name: str
+    trajectory: Path | None
+    topology: Path
+    state: Path | None
+    status: str = "unfinished"
+    time: float | None = None
+    reason: str = ""
+    temperature: float | None = None
+
+    def load(self, frame_interval: float | None = None) -> mdtraj.Trajectory:
+        """The trajectory (nm, ps). See load_trajectory."""
+        if self.trajectory is None:
+            raise FfptError(f"{self.name} has no trajectory")
+        return load_trajectory(self.trajectory, self.topology, frame_interval)
+
+
+def is_run(path: str | os.PathLike[str]) -> bool:
+    """Whether path is a folder that ``ffpt md`` wrote."""
+    return (Path(path) / "run.json").is_file()
+
+
+def load_trajectory(
+    path: str | os.PathLike[str],
+    topology: str | os.PathLike[str] | None = None,
+    frame_interval: float | None = None,
+) -> mdtraj.Trajectory:
+    """Read a trajectory with the time of each frame in ps, which mdtraj does not take from DCD files.
+
+    Args:
+        path: any trajectory that mdtraj reads.
+        topology: a PDB file (or other) with the atoms; formats that hold them need none.
+        frame_interval: ps between frames, the first one included; None: from the file.
+
+    Raises:
+        FfptError: a file is missing, cut off or of another system, or a DCD file does not say its times.
+    """
+    import mdtraj
+
+    path = Path(path)
+    for needed in (path, topology):
+        if needed is not None and not Path(needed).is_file():
+            raise FfptError(f"there is no file {needed}")
+    self_contained = path.suffix in (".h5", ".pdb")
+    if topology is None and not self_contained:
+        raise FfptError(f"{path} holds no atoms: give a topology (PDB) as well")
+    try:
+        trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FfptError(f"cannot read the trajectory {path}: {error}") from error
+    if frame_interval is not None:
+        trajectory.time = frame_interval * np.arange(1, len(trajectory) + 1)
+    elif path.suffix == ".dcd":
+        trajectory.time = dcd_times(path, len(trajectory))
+    return trajectory
+
+
+def dcd_times(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:
+    """(n_frames,) times in ps by the header of a DCD file: first step, steps between frames, time step.
+
+    Raises:
+        FfptError: the header has no times (mdtraj and others write it without).
+    """
+    with open(path, "rb") as stream:
+        header = stream.read(48)
+    if len(header) < 48 or header[4:8] != b"CORD":
+        raise FfptError(f"{path} is not a DCD file")
+    order = "<" if struct.unpack("<i", header[:4])[0] == 84 else ">"
+    first, interval = struct.unpack(f"{order}2i", header[12:20])
+    step = struct.unpack(f"{order}f", header[44:48])[0] * _AKMA
+    # Writers that do not know the times leave a step of zero or of one unit, and frames one step apart from zero.
+    if step <= 0 or interval < 1 or (first == 0 and np.isclose(step, _AKMA)):
+        raise FfptError(f"{path} does not say when its frames were taken: give the time between frames in ps")
+    return (first + interval * np.arange(n_frames)) * step
+
+
+def read_run(folder: str | os.PathLike[str]) -> list[Replica]:
+    """The replicas of a folder that ``ffpt md`` wrote: run.json, topology.pdb, trajectory-K, state-K.csv.
+
+    Raises:
+        FfptError: there is no run.json, or it lists no replicas.
+    """
+    folder = Path(folder)
+    if not is_run(folder):
+        raise FfptError(f"{folder} is not a run folder: it has no run.json")
+    record = read_json(folder / "run.json")
+    outcomes = record.get("replicas")
+    if not outcomes:
+        raise FfptError(f"{folder / 'run.json'} lists no replicas")
+    return [_replica(folder, index, outcome, record) for index, outcome in enumerate(outcomes)]
+
+
+def replicas_at(path: str | os.PathLike[str], topology: str | os.PathLike[str] | None = None) -> list[Replica]:
+    """The replicas of a run folder, or the one in a trajectory file or a table of energies (.csv).
+
+    Args:
+        path: run folder, trajectory or table.
+        topology: PDB file with the atoms, for files that do not hold them.
+
+    Raises:
+        FfptError: there is nothing at path, or a topology is needed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_run(path)
+    if not path.is_file():
+        raise FfptError(f"there is no run folder or trajectory {path}")
+    if topology is None and path.suffix not in (".h5", ".pdb"):
+        raise FfptError(f"{path} holds no atoms: give a topology (PDB) as well")
+    table = path.suffix == ".csv"
+    return [Replica(path.name, None if table else path, Path(topology or path), path if table else None)]
+
+
+def count_atoms(topology: str | os.PathLike[str]) -> int:
+    """Number of atoms in a PDB file."""
+    import mdtraj
+
+    if not Path(topology).is_file():
+        raise FfptError(f"there is no file {topology}")
+    return int(mdtraj.load_topology(topology).n_atoms)
+
+
+def _replica(folder: Path, index: int, outcome: dict[str, Any], record: dict[str, Any]) -> Replica:
+    files = [folder / f"trajectory-{index}{suffix}" for suffix in TRAJECTORIES]
+    state = folder / f"state-{index}.csv"
+    status = outcome.get("status", "unfinished")
+    return Replica(
+        name=f"{folder.name}/{index}",
+        trajectory=next((file for file in files if file.is_file()), None),
+        topology=folder / "topology.pdb",
+        state=state if state.is_file() else None,
+        status=status if status in ("finished", "failed") else "unfinished",
+        time=outcome.get("time_ps"),
+        reason=outcome.get("reason") or "",
+        temperature=record.get("settings", {}).get("temperature"),
+    )
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The columns of a table that OpenMM's StateDataReporter wrote, by name: (n_rows,) arrays in its units.
+
+    A last line that a killed run left unfinished is ignored.
+
+    Raises:
+        FfptError: no such file, no rows, or not such a table.
+    """
+    try:
+        with open(path, newline="") as stream:
+            rows = list(csv.reader(stream))
+    except OSError as error:
+        raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
+    if not rows or not rows[0] or not rows[0][0].startswith("#"):
+        raise FfptError(f"{path} is not a table of OpenMM's StateDataReporter: its first line must start with #")
+    names = [name.lstrip("#").strip('"') for name in rows[0]]
+    # A resumed run may have written its header again.
+    body = [row for row in rows[1:] if row and not row[0].startswith("#")]
+    body = body[:-1] if body and len(body[-1]) != len(names) else body
+    wrong = next((number for number, row in enumerate(body, 2) if len(row) != len(names)), None)
+    if wrong is not None:
+        raise FfptError(f"{path}, row {wrong}: expected {len(names)} values")
+    if not body:
+        raise FfptError(f"{path} has no rows yet")
+    table = np.array([[_number(cell) for cell in row] for row in body])
+    return dict(zip(names, table.T, strict=True))
+
+
+def _number(cell: str) -> float:
+    """A cell's number; NaN for the columns that hold text, such as the speed before the first interval is over."""
+    try:
+        return float(cell)
+    except ValueError:
+        return float("nan")
+
+
+def criterion_for(
+    topology: str | os.PathLike[str], reference: Atoms | None = None, **settings: Any
+) -> StabilityCriterion:
+    """The stability criterion of the atoms and bonds of a PDB file.
+
+    Args:
+        topology: a PDB file, whose bonds (CONECT records) count where it has any.
+        reference: equilibrium geometry in Angstrom; None: the positions in the PDB file, as a run starts from them.
+        settings: max_stretch, contact_factor, min_distance of StabilityCriterion.from_reference.
+
+    Raises:
+        FfptError: the file cannot be read, or the reference has other atoms.
+    """
+    import mdtraj
+
+    if not Path(topology).is_file():
+        raise FfptError(f"there is no file {topology}")
+    try:
+        frame = mdtraj.load(topology)[0]
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FfptError(f"cannot read the topology {topology}: {error}") from error
+    if reference is None:
+        cell = None if frame.unitcell_vectors is None else 10.0 * frame.unitcell_vectors[0]
+        numbers = [atom.element.atomic_number for atom in frame.topology.atoms]
+        reference = Atoms(numbers, positions=10.0 * frame.xyz[0], cell=cell, pbc=cell is not None)
+    if len(reference) != frame.n_atoms:
+        raise FfptError(f"the reference geometry has {len(reference)} atoms and {topology} {frame.n_atoms}")
+    bonds = [(bond[0].index, bond[1].index) for bond in frame.topology.bonds]
+    return StabilityCriterion.from_reference(reference, bonds or None, **settings)
