@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ffpt_core import datasets
-from ffpt_core.cli.data import app
+from ffpt_core.cli.data import data as app
 from ffpt_core.datasets import RECORDS, DatasetWarning, fetch, fetch_dataset
 from ffpt_core.datasets.records import DataRecord
 from ffpt_core.errors import FfptError
@@ -96,10 +96,13 @@ def test_downloaded_once_and_read_in_ev(server, cache):
     assert (cache / "water.npz").read_bytes() == GOOD
     dataset = fetch_dataset(water)
     assert server.requests == ["/ok/water.npz"]
-    assert dataset.energies == pytest.approx(ENERGIES * KCAL_PER_MOL) and dataset.level == "HF"
+    assert dataset.energies == pytest.approx(ENERGIES * KCAL_PER_MOL)
+    assert dataset.level == "HF"
     assert (cache / "water.npz").stat().st_mode & 0o044  # a shared folder is readable by others
     receipt = json.loads((cache / "water.npz.json").read_text())
-    assert receipt["sha256"] == SHA256[7:] and receipt["source"] == water.urls[0] and receipt["bytes"] == len(GOOD)
+    assert receipt["sha256"] == SHA256[7:]
+    assert receipt["source"] == water.urls[0]
+    assert receipt["bytes"] == len(GOOD)
 
 
 def test_md5_checksums_work_too(server):
@@ -123,7 +126,8 @@ def test_md5_checksums_work_too(server):
 def test_nothing_wrong_is_kept(server, cache, path, checksum, message):
     with pytest.raises(FfptError, match=f"cannot download water: 127.0.0.1: .*{message}") as error:
         fetch(record(f"{server.url}/{path}", checksum=checksum))
-    assert "\n" not in str(error.value) and f"put it at {cache / 'water.npz'}" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert f"put it at {cache / 'water.npz'}" in str(error.value)
     assert list(cache.iterdir()) == []
 
 
@@ -137,7 +141,7 @@ def test_no_network_says_what_to_do(server, cache):
     url = f"{server.url}/ok/water.npz"
     server.shutdown()
     server.socket.close()
-    with pytest.raises(FfptError, match="127.0.0.1: no connection; without a network, fetch http://127.*put it at"):
+    with pytest.raises(FfptError, match=r"127.0.0.1: no connection; without a network, fetch http://127.*put it at"):
         fetch(record(url))
     # Done as told, it works.
     cache.mkdir(exist_ok=True)
@@ -156,7 +160,8 @@ def test_without_a_published_checksum_the_first_download_is_trusted(server, cach
     # Damaged on disk: fetched again, and compared with the record.
     path.write_bytes(GOOD[:-100])
     fetch(water)
-    assert path.read_bytes() == GOOD and len(server.requests) == 2
+    assert path.read_bytes() == GOOD
+    assert len(server.requests) == 2
     # Changed on the server: refused, and the record stays.
     path.unlink()
     server.files["water.npz"] = npz(E=ENERGIES + 1)
@@ -164,7 +169,7 @@ def test_without_a_published_checksum_the_first_download_is_trusted(server, cach
         fetch(water)
     assert not path.exists()
     (cache / "water.npz.json").write_text("{}")
-    with pytest.raises(FfptError, match="water.npz.json is damaged"):
+    with pytest.raises(FfptError, match=r"water.npz.json is damaged"):
         fetch(water)
 
 
@@ -175,7 +180,7 @@ def test_a_file_put_there_by_hand_is_recorded_too(cache):
     with pytest.warns(DatasetWarning, match="taken on trust"):
         fetch(water)
     (cache / "water.npz").write_bytes(GOOD[:-1])
-    with pytest.raises(FfptError, match="water.npz is there, but its checksum is wrong"):
+    with pytest.raises(FfptError, match=r"water.npz is there, but its checksum is wrong"):
         fetch(water)
     assert (cache / "water.npz").read_bytes() == GOOD[:-1]  # the user's file is not thrown away
 
@@ -188,13 +193,13 @@ def test_a_data_set_within_an_archive(server, cache):
     assert len(fetch_dataset(pair)) == 50
     assert fetch(dataclasses.replace(pair, member="w-test.npz")) == cache / "w-test.npz"
     assert len(server.requests) == 1
-    with pytest.raises(FfptError, match="holds 0 files called w-other.npz"):
+    with pytest.raises(FfptError, match=r"holds 0 files called w-other.npz"):
         fetch(dataclasses.replace(pair, member="w-other.npz"))
 
 
 def test_a_folder_that_is_a_file(server, tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(FfptError, match="cannot write .*taken"):
+    with pytest.raises(FfptError, match=r"cannot write .*taken"):
         fetch(record(f"{server.url}/ok/water.npz"), folder=tmp_path / "taken" / "in")
 
 
@@ -202,8 +207,13 @@ def test_all_records_are_complete():
     assert {"md17-aspirin", "rmd17-aspirin", "sgdml-aspirin-ccsd-train", "sgdml-aspirin-ccsd-test"} <= RECORDS.keys()
     files = {}
     for name, entry in RECORDS.items():
-        assert name == entry.name and entry.frames > 0 and entry.level and entry.citation and entry.licence
-        assert entry.urls and all(url.startswith(("http://", "https://")) for url in entry.urls)
+        assert name == entry.name
+        assert entry.frames > 0
+        assert entry.level
+        assert entry.citation
+        assert entry.licence
+        assert entry.urls
+        assert all(url.startswith(("http://", "https://")) for url in entry.urls)
         assert entry.filename.endswith(".zip" if entry.member else ".npz")
         assert files.setdefault(entry.filename, entry.urls) == entry.urls
         if entry.checksum is not None:
@@ -232,12 +242,15 @@ def test_command_get_and_list(server, monkeypatch, tmp_path, cache):
     result = runner.invoke(app, ["get", "water", "-o", str(tmp_path / "water.xyz")])
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "water.xyz")
-    assert "taken on trust" in result.stderr and "cite: us" in result.stderr
+    assert "taken on trust" in result.stderr
+    assert "cite: us" in result.stderr
     assert len(datasets.read(tmp_path / "water.xyz")) == 50
     again = runner.invoke(app, ["get", "water"])
-    assert again.stdout.strip() == str(cache / "water.npz") and "trust" not in again.stderr
+    assert again.stdout.strip() == str(cache / "water.npz")
+    assert "trust" not in again.stderr
     listed = json.loads(runner.invoke(app, ["list", "--json"]).stdout)
     assert {entry["name"] for entry in listed} == RECORDS.keys()
     assert "sgdml-aspirin-ccsd-train" in runner.invoke(app, ["list"]).stdout
     wrong = runner.invoke(app, ["get", "watr"])
-    assert isinstance(wrong.exception, FfptError) and wrong.exit_code != 0
+    assert isinstance(wrong.exception, FfptError)
+    assert wrong.exit_code != 0

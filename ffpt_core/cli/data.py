@@ -6,26 +6,28 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from ffpt_core.datasets import Dataset, Split, Summary
 
-app = typer.Typer(no_args_is_help=True, help="Get, look at, convert and split data sets.")
+data = typer.Typer(no_args_is_help=True, help="Get, look at, convert and split data sets.")
 
 File = Annotated[Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML), .traj.")]
-EnergyUnit = Annotated[Optional[str], typer.Option(help="Energy unit of the file: eV, kcal/mol, kJ/mol, hartree.")]
-LengthUnit = Annotated[Optional[str], typer.Option(help="Length unit of the file: Angstrom, nm, bohr.")]
-Level = Annotated[Optional[str], typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
-EnergyKey = Annotated[Optional[str], typer.Option(help="Extended XYZ: the key of the energies.")]
-ForcesKey = Annotated[Optional[str], typer.Option(help="Extended XYZ: the column of the forces.")]
+EnergyUnit = Annotated[str | None, typer.Option(help="Energy unit of the file: eV, kcal/mol, kJ/mol, hartree.")]
+LengthUnit = Annotated[str | None, typer.Option(help="Length unit of the file: Angstrom, nm, bohr.")]
+Level = Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
+EnergyKey = Annotated[str | None, typer.Option(help="Extended XYZ: the key of the energies.")]
+ForcesKey = Annotated[str | None, typer.Option(help="Extended XYZ: the column of the forces.")]
 
 
 @contextlib.contextmanager
 def _notes() -> Iterator[None]:
     """Show what the readers and downloads have to say as notes, without Python's file and line."""
+    from rich.markup import escape
+
     from ffpt_core.datasets import DatasetWarning
     from ffpt_core.progress import console
 
@@ -35,19 +37,22 @@ def _notes() -> Iterator[None]:
             yield
         finally:
             for warning in caught:
-                console.print(f"[yellow]note:[/yellow] {warning.message}", soft_wrap=True, highlight=False)
+                text = escape(str(warning.message))
+                console.print(f"[yellow]note:[/yellow] {text}", soft_wrap=True, highlight=False)
 
 
 def _show(overview: Summary, title: str, stderr: bool = True) -> None:
     """Print the table of a data set, on standard error where it only accompanies what was asked for."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", show_header=False)
+    # As Text, because brackets in the name of a file are no markup.
+    table = Table(title=Text(title), title_justify="left", show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for row in overview.rows():
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console(stderr=stderr).print(table)
 
 
@@ -69,7 +74,7 @@ def _warn_of_leaks(dataset: Dataset, split: Split) -> None:
             )
 
 
-@app.command("list")
+@data.command("list")
 def list_(
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")] = False,
 ) -> None:
@@ -102,11 +107,11 @@ def list_(
     Console().print(table)
 
 
-@app.command()
+@data.command()
 def get(
     name: Annotated[str, typer.Argument(help="A name from `ffpt data list`, e.g. rmd17-aspirin.")],
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Also convert to this file.")] = None,
-    folder: Annotated[Optional[Path], typer.Option(help="Keep the download here instead of the cache.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also convert to this file.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Keep the download here instead of the cache.")] = None,
 ) -> None:
     """Download a public data set, verify it and print where it is.
 
@@ -133,11 +138,11 @@ def get(
     typer.echo(path if output is None else output)
 
 
-@app.command()
+@data.command()
 def info(
     file: File,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")] = False,
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
     energy_unit: EnergyUnit = None,
     length_unit: LengthUnit = None,
     level: Level = None,
@@ -164,7 +169,7 @@ def info(
         _show(overview, str(file), stderr=False)
 
 
-@app.command()
+@data.command()
 def convert(
     file: File,
     output: Annotated[Path, typer.Argument(help="File to write: .npz (ours) or .xyz, .extxyz.")],
@@ -195,13 +200,13 @@ def convert(
     _show(summary(dataset), str(output))
 
 
-@app.command()
+@data.command()
 def split(
     file: File,
     train: Annotated[int, typer.Option(help="Number of training frames.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Split to write (JSON).")],
     validation: Annotated[int, typer.Option(help="Number of validation frames.")] = 50,
-    test: Annotated[Optional[int], typer.Option(help="Number of test frames; all that are left when absent.")] = None,
+    test: Annotated[int | None, typer.Option(help="Number of test frames; all that are left when absent.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     energy_unit: EnergyUnit = None,
     length_unit: LengthUnit = None,
@@ -226,4 +231,4 @@ def split(
     parts.save(output)
     _warn_of_leaks(dataset, parts)
     sizes = f"{len(parts.train):,} training, {len(parts.validation):,} validation, {len(parts.test):,} test frames"
-    console.print(f"{output}: {sizes} of {len(dataset):,}", highlight=False, soft_wrap=True)
+    console.print(f"{output}: {sizes} of {len(dataset):,}", markup=False, highlight=False, soft_wrap=True)

@@ -152,7 +152,7 @@ def _ensure(record: DataRecord, path: Path) -> None:
     if not path.exists() or checksum is not None:
         source = _download_from_any(record, path, checksum)
     digest = pooch.file_hash(str(path), alg="sha256")
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(_receipt(path), {"sha256": digest, "bytes": path.stat().st_size, "source": source, "recorded": now})
     if checksum is None:
         message = (

@@ -62,7 +62,7 @@ def unit_factor(name: str, units: dict[str, float], what: str) -> float:
 
 
 def _scaled(arrays: dict[str, Any], energy: float, length: float) -> dict[str, Any]:
-    """arrays with energies, forces and lengths multiplied into eV and Angstrom."""
+    """The same arrays with energies, forces and lengths multiplied into eV and Angstrom."""
     factors = {"positions": length, "cells": length, "energies": energy, "forces": energy / length}
     for name, factor in factors.items():
         if arrays.get(name) is not None and factor != 1.0:

@@ -157,5 +157,5 @@ def first_of_repeats(dataset: Dataset, decimals: int = 6) -> np.ndarray:
 
 
 def drop_repeats(dataset: Dataset, decimals: int = 6) -> Dataset:
-    """dataset without frames whose atoms stand where those of an earlier frame do; see first_of_repeats."""
+    """The frames of dataset but those whose atoms stand where those of an earlier frame do; see first_of_repeats."""
     return dataset[first_of_repeats(dataset, decimals) == np.arange(len(dataset))]

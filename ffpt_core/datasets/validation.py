@@ -15,7 +15,7 @@ MAX_ATOMIC_NUMBER = 118
 
 
 def frozen(array: object, dtype: type, name: str) -> np.ndarray:
-    """array as a read-only contiguous array of dtype, copied if it could still be written to elsewhere.
+    """The array as a read-only contiguous array of dtype, copied if it could still be written to elsewhere.
 
     Raises:
         FfptError: it cannot be read as such an array, or integers are asked for and it holds fractions.
@@ -34,7 +34,7 @@ def frozen(array: object, dtype: type, name: str) -> np.ndarray:
 
 
 def given_away(arrays: dict[str, Any]) -> dict[str, Any]:
-    """arrays made read-only in place, so that a Dataset of them need not copy; for arrays that nobody else holds."""
+    """Make arrays that nobody else holds read-only, in place, so that a Dataset of them need not copy."""
     for array in arrays.values():
         if isinstance(array, np.ndarray):
             array.flags.writeable = False
