@@ -49,11 +49,11 @@ class Split:
         if (counts > 1).any():
             raise FfptError(f"split: frame {frames[counts > 1][0]} is used twice")
 
-    def apply(self, dataset: Dataset) -> tuple[Dataset, Dataset, Dataset]:
-        """The training, validation and test frames of dataset.
+    def check(self, dataset: Dataset) -> None:
+        """Refuse data that the split was not made for.
 
         Raises:
-            FfptError: dataset is not the one that the split was made for.
+            FfptError: dataset has another fingerprint, or fewer frames than the split names.
         """
         if dataset.fingerprint != self.fingerprint:
             raise FfptError(
@@ -64,6 +64,14 @@ class Split:
             frames = getattr(self, name)
             if len(frames) and frames.max() >= len(dataset):
                 raise FfptError(f"split: {name} names frame {frames.max()} of a data set of {len(dataset)} frames")
+
+    def apply(self, dataset: Dataset) -> tuple[Dataset, Dataset, Dataset]:
+        """The training, validation and test frames of dataset.
+
+        Raises:
+            FfptError: as check.
+        """
+        self.check(dataset)
         return dataset[self.train], dataset[self.validation], dataset[self.test]
 
     def save(self, path: str | os.PathLike[str]) -> None:
