@@ -7,7 +7,6 @@ import sys
 from importlib.metadata import entry_points
 from typing import Annotated
 
-import click
 import typer
 
 from ffpt_core import __version__
@@ -59,19 +58,16 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(make_app())
     try:
-        status = command.main(args=arguments, prog_name="ffpt", standalone_mode=False)
+        # Standalone: typer itself shows usage errors (status 2) and turns an interrupt into status 130.
+        command.main(args=arguments, prog_name="ffpt")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1
     except FfptError as error:
         if "--debug" in arguments:
             raise
         console.print(f"ffpt: error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         return 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        console.print("ffpt: interrupted")
-        return 130
-    return status if isinstance(status, int) else 0
+    return 0
 
 
 def run() -> None:

@@ -25,6 +25,7 @@ def train(
     schedule: Annotated[str | None, typer.Option(help="How it falls: plateau or cosine.")] = None,
     loss: Annotated[str | None, typer.Option(help="mse, or robust for the labels of rattled frames.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames in a batch.")] = None,
+    gradient_clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.999.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
     level: Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD.")] = None,
@@ -63,7 +64,7 @@ def train(
     }
     top = {
         "start": start, "output": output, "epochs": epochs, "frames_per_epoch": frames_per_epoch,
-        "learning_rate": learning_rate, "batch_size": batch_size, "ema": ema, "precision": precision,
+        "learning_rate": learning_rate, "batch_size": batch_size, "gradient_clip": gradient_clip, "ema": ema, "precision": precision,
         "seed": seed, "device": device, "threads": threads, "compile": compile,
     }  # fmt: skip
     given: dict[str, Any] = {key: value for key, value in top.items() if value is not None}

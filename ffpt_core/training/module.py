@@ -12,6 +12,7 @@ from torch.nn.functional import huber_loss
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ffpt_core.errors import FfptError
 from ffpt_core.potential import Potential
 from ffpt_core.training.batches import Batch
 from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
@@ -76,6 +77,11 @@ class PotentialModule(lightning.LightningModule):
         """The weighted loss of one batch."""
         energy, force = loss_terms(self.configuration.loss, *self.errors(batch, self.potential))
         loss = self.configuration.loss.energy_weight * energy + self.configuration.loss.force_weight * force
+        if not torch.isfinite(loss):
+            raise FfptError(
+                f"the loss is no longer a number (epoch {self.current_epoch + 1}, step {self.global_step + 1}): "
+                "lower learning_rate, set gradient_clip, or look for outliers in the labels"
+            )
         self._add("train_loss", loss.detach(), 1)
         return loss
 

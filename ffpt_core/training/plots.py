@@ -30,8 +30,12 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
     )
     for panel, (column, factor, label) in zip(panels, columns, strict=True):
         for name, history in histories.items():
-            panel.plot([row["epoch"] for row in history], [factor * row[column] for row in history], label=name)
-        panel.set(xlabel="epoch", ylabel=label, yscale="log")
+            values = np.array([factor * row[column] for row in history])
+            # A label that the data lack has no error: a zero that a logarithmic axis cannot show.
+            panel.plot([row["epoch"] for row in history], np.where(values > 0, values, np.nan), label=name)
+        panel.set(xlabel="epoch", ylabel=label)
+        if any(row[column] > 0 for history in histories.values() for row in history):
+            panel.set_yscale("log")
         panel.grid(alpha=0.3, which="both")
     panels[0].legend(frameon=False)
     return figure

@@ -24,6 +24,9 @@ from ffpt_core.training.configuration import TrainingConfiguration, read_configu
 from ffpt_core.training.evaluation import Errors, evaluate, predict
 from ffpt_core.training.plots import plot_learning_curve
 
+_SHIFT_FRAMES = 2000
+"""Frames that the shifts are fitted to: more would not change them."""
+
 CONFIGURATION, POTENTIAL, CHECKPOINT, RESULT = "config.yaml", "potential.pt", "checkpoint.ckpt", "result.json"
 
 
@@ -81,7 +84,7 @@ def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> 
 
     The scale of a new potential is a robust standard deviation of the force components, 1.4826 times their
     median size, so that the network's outputs are of order one and outliers have no say.
-    Shifts are fitted by least squares to what the network does not give yet (all of it, if it is new).
+    Shifts are fitted by least squares to what the network, random or not, leaves of the energies.
 
     Raises:
         FfptError: the starting potential lacks an element of the data.
@@ -99,12 +102,10 @@ def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> 
     started_at = potential.metadata.get("level", "")
     changed = configuration.start is None or not train.level or train.level != started_at
     if train.energies is not None and (configuration.shifts == "fit" or (configuration.shifts == "auto" and changed)):
-        explained = 0.0
-        if configuration.start is not None:
-            sample = train[np.random.default_rng(configuration.seed).permutation(len(train))[:2000]]
-            potential.set_shifts(dict.fromkeys(train.elements, 0.0))
-            explained, train = predict(potential, sample)[0], sample
-        potential.set_shifts(fit_shifts(dataclasses.replace(train, energies=train.energies - explained)))
+        sample = train[np.random.default_rng(configuration.seed).permutation(len(train))[:_SHIFT_FRAMES]]
+        potential.set_shifts(dict.fromkeys(train.elements, 0.0))
+        explained, _ = predict(potential, sample)
+        potential.set_shifts(fit_shifts(dataclasses.replace(sample, energies=sample.energies - explained)))
     return potential
 
 
@@ -171,6 +172,7 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
     folder, batch_size = configuration.output, configuration.batch_size
     potential = starting_potential(configuration, frames.train)
     potential.metadata = _metadata(configuration, frames)
+    potential.train()
 
     dtype = getattr(torch, configuration.precision)
     sampler = ShuffledFrames(len(frames.train), batch_size, configuration.frames_per_epoch, configuration.seed)

@@ -1,0 +1,204 @@
+"""The whole method on aspirin, from a molecule to stable MD, in a quarter of an hour on two cores.
+
+Teacher: GAFF-2.11. Reference level: GFN2-xTB, whose frames come with the package. Two potentials see the
+same few reference frames for the same number of epochs; one of them was pre-trained on rattled GAFF frames.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffpt_core.datasets import aspirin_gfn2
+from ffpt_core.demos.runner import Runner, Step, step
+from ffpt_core.errors import FfptError
+from ffpt_core.files import read_json, write_json
+from ffpt_core.progress import console
+
+SCRATCH, PRETRAINED, FINETUNED = "from scratch", "pre-trained", "pre-trained + fine-tuned"
+RUNS = {SCRATCH: "scratch", PRETRAINED: "pretrained", FINETUNED: "finetuned"}
+"""Name for the reader, and folder."""
+
+METHYL_CARBON, METHYL_HYDROGENS = 4, (18, 19, 20)
+"""Atoms of the built-in aspirin, counted from 0."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much of everything; the defaults fit into 20 minutes on two cores.
+
+    Args:
+        rattled_frames: GAFF frames to pre-train on, once each.
+        n_train: GFN2-xTB frames to fine-tune on, and to train on from scratch.
+        n_validation: more of them, to choose the weights.
+        epochs: of fine-tuning, and of training from scratch.
+        replicas: MD runs of each potential at each temperature.
+        lengths: ps of each, by temperature in K.
+        seed: of everything.
+    """
+
+    rattled_frames: int = 30_000
+    n_train: int = 300
+    n_validation: int = 50
+    epochs: int = 60
+    replicas: int = 4
+    lengths: Mapping[int, float] = None  # type: ignore[assignment]  # set below: a mapping cannot be a default
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lengths is None:
+            object.__setattr__(self, "lengths", {500: 10.0, 1000: 5.0})
+
+
+def run(folder: Path, settings: Settings | None = None) -> Path:
+    """Run, or continue, the demonstration in a folder.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        FfptError: a step failed; the same call continues with it.
+    """
+    settings = settings or Settings()
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_settings(folder, settings)
+    _write_data(folder, settings)
+    compile_flag = "--compile" if shutil.which("g++") or shutil.which("c++") else "--no-compile"
+    if compile_flag == "--no-compile":
+        console.print("no C++ compiler found: training runs uncompiled, about 1.5 times slower")
+    runner = Runner(folder)
+    runner.run([step("teacher", "GAFF-2.11 teacher of aspirin", "teacher", "aspirin", "-o", "teacher")])
+    runner.run(
+        [*_pretraining(settings, compile_flag), _training(FINETUNED, settings, compile_flag)],
+        [_training(SCRATCH, settings, compile_flag), *_dynamics(SCRATCH, settings, jobs=1)],
+    )
+    runner.run(_dynamics(FINETUNED, settings, jobs=2))
+    runner.run(_scans(), [_evaluation(), *_analyses(settings)])
+    _write_report(folder, settings, runner)
+    runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
+    return folder / "report.html"
+
+
+def _check_settings(folder: Path, settings: Settings) -> None:
+    """Refuse a folder in which a demonstration with other settings was begun."""
+    path = folder / "settings.json"
+    now = {**vars(settings), "lengths": {str(kelvin): length for kelvin, length in settings.lengths.items()}}
+    if path.exists() and read_json(path) != now:
+        raise FfptError(f"{folder} holds a demonstration with other settings: choose another folder, or delete it")
+    write_json(path, now)
+
+
+def _write_data(folder: Path, settings: Settings) -> None:
+    """Training frames (with those for validation) and the rest as test frames."""
+    frames = aspirin_gfn2()
+    order = np.random.default_rng(settings.seed).permutation(len(frames))
+    n_seen = settings.n_train + settings.n_validation
+    for name, chosen in (("train", order[:n_seen]), ("test", order[n_seen:])):
+        path = folder / f"gfn2-{name}.npz"
+        if not path.exists():
+            frames[np.sort(chosen)].save(path)
+
+
+def _pretraining(settings: Settings, compile_flag: str) -> list[Step]:
+    return [
+        step(
+            "rattle", f"{settings.rattled_frames:,} rattled frames, labelled by the teacher",
+            "rattle", "teacher", "-o", "rattled.npz", "--frames", settings.rattled_frames, "--seed", settings.seed,
+        ),
+        step(
+            "pretrain", "Pre-training on them",
+            "train", "--data", "rattled.npz", "--n-validation", 200, "--loss", "robust", "--schedule", "cosine",
+            "--learning-rate", 5e-4, "--gradient-clip", 500, "--ema", 0.999, "--epochs", 10,
+            "--frames-per-epoch", (settings.rattled_frames - 200) // 10, compile_flag,
+            "--seed", settings.seed, "--threads", 1, "-o", RUNS[PRETRAINED],
+        ),
+    ]  # fmt: skip
+
+
+def _training(name: str, settings: Settings, compile_flag: str) -> Step:
+    """From scratch and fine-tuning differ in the starting weights and the first learning rate alone."""
+    fine = name == FINETUNED
+    rate = 3e-4 if fine else 1e-3
+    start = ("--start", f"{RUNS[PRETRAINED]}/potential.pt") if fine else ()
+    return step(
+        RUNS[name], "Fine-tuning on GFN2-xTB frames" if fine else "Training from scratch on the same frames",
+        "train", "--data", "gfn2-train.npz", "--n-train", settings.n_train, "--n-validation", settings.n_validation,
+        "--test", "gfn2-test.npz", *start, "--schedule", "cosine", "--learning-rate", rate, "--batch-size", 5,
+        "--ema", 0.99, "--epochs", settings.epochs, compile_flag, "--seed", settings.seed, "--threads", 1,
+        "-o", RUNS[name],
+    )  # fmt: skip
+
+
+def _md_folder(name: str, kelvin: int) -> str:
+    return f"md/{RUNS[name]}-{kelvin}K"
+
+
+def _dynamics(name: str, settings: Settings, jobs: int) -> list[Step]:
+    return [
+        step(
+            f"md-{RUNS[name]}-{kelvin}K", f"MD {name}, {settings.replicas} x {length:g} ps at {kelvin} K",
+            "md", f"{RUNS[name]}/potential.pt", "--teacher", "teacher", "--temperature", kelvin,
+            "--length", length, "--replicas", settings.replicas, "--jobs", jobs, "--seed", settings.seed,
+            "-o", _md_folder(name, kelvin),
+        )
+        for kelvin, length in settings.lengths.items()
+    ]  # fmt: skip
+
+
+def _models() -> list[str]:
+    return [f"{name}={folder}/potential.pt" for name, folder in RUNS.items()]
+
+
+def _scans() -> list[Step]:
+    first, second, _ = METHYL_HYDROGENS
+    return [
+        step(
+            "scan", "Scans of bonds and angles, holes counted",
+            "scan", *_models(), "--reference", "GFN2-xTB=tblite:GFN2-xTB", "--molecule", "teacher/relaxed.xyz",
+            "--bond", f"{METHYL_CARBON},{first}", "--angle", f"{first},{METHYL_CARBON},{second}",
+            "--all-bonds", "--all-angles", "-o", "scans",
+        )
+    ]  # fmt: skip
+
+
+def _evaluation() -> Step:
+    models = [f"{RUNS[name]}/potential.pt" for name in (SCRATCH, FINETUNED)]
+    return step("evaluate", "Errors on test frames", "evaluate", *models, "--data", "gfn2-test.npz", "-o", "errors")
+
+
+def _analyses(settings: Settings) -> list[Step]:
+    steps = []
+    for kelvin in settings.lengths:
+        runs = [f"{name}={_md_folder(name, kelvin)}" for name in (SCRATCH, FINETUNED)]
+        output = ("-o", f"analysis-{kelvin}K")
+        steps.append(
+            step(f"stability-{kelvin}K", f"Stability at {kelvin} K", "analyze", "stability", *runs,
+                 "--reference", "teacher/relaxed.xyz", *output)
+        )  # fmt: skip
+        if kelvin == min(settings.lengths):
+            reference = ("--reference", "GFN2-xTB frames=gfn2-test.npz", "--skip", 1)
+            steps.append(step("h-of-r", "Distances h(r) in MD", "analyze", "h-of-r", *runs, *reference, *output))
+            steps.append(step("energy", "Temperature", "analyze", "energy", *runs, "--skip", 1, *output))
+    return steps
+
+
+def _write_report(folder: Path, settings: Settings, runner: Runner) -> None:
+    """report.json: what the page shows, from the results on disk."""
+    from ffpt_core.training.plots import plot_learning_curve
+
+    results = {name: read_json(folder / run / "result.json") for name, run in RUNS.items()}
+    figure = plot_learning_curve({name: results[name]["history"] for name in (SCRATCH, FINETUNED)})
+    figure.savefig(folder / "learning_curves.png", dpi=150)
+    write_json(folder / "report.json", _report(folder, settings, results, runner))
+
+
+def _report(folder: Path, settings: Settings, results: Mapping[str, Any], runner: Runner) -> dict[str, Any]:
+    audit = read_json(folder / "scans" / "audit.json")
+    stability = {k: read_json(folder / f"analysis-{k}K" / "stability.json")["survival"] for k in settings.lengths}
+    errors = {name: results[name]["test"] for name in (SCRATCH, FINETUNED)}
+    return {"errors": errors, "audit": audit, "stability": stability, "commands": runner.commands}
