@@ -151,6 +151,16 @@ def test_failure_in_saved_frames_comes_before_that_of_the_guard(
     assert replica_failure(read_run(run_folder)[1], criterion).time == pytest.approx(2.5)
 
 
+def test_reference_and_thermostat_of_a_run(run_folder: Path, ethane: Atoms) -> None:
+    assert (read_run(run_folder)[0].reference, read_run(run_folder)[0].temperature) == (None, 500.0)
+    ethane.write(run_folder / "reference.xyz")
+    record = json.loads((run_folder / "run.json").read_text())
+    record["settings"]["friction"] = 0.0
+    (run_folder / "run.json").write_text(json.dumps(record))
+    assert read_run(run_folder)[2].reference == run_folder / "reference.xyz"
+    assert read_run(run_folder)[2].temperature is None
+
+
 def test_replica_without_frames(run_folder: Path, criterion: StabilityCriterion) -> None:
     for index in range(3):
         (run_folder / f"trajectory-{index}.h5").unlink()
@@ -181,6 +191,12 @@ def test_dcd_of_openmm_has_times(ethane: Atoms, tmp_path: Path) -> None:
     trajectory = load_trajectory(path, pdb)
     np.testing.assert_allclose(trajectory.time, 0.02 * np.arange(1, 6), rtol=1e-6)
     np.testing.assert_allclose(10.0 * trajectory.xyz[0], ethane.positions, atol=1e-5)
+    with open(tmp_path / "empty.dcd", "wb") as stream:
+        app.DCDFile(stream, topology, 0.5 * unit.femtoseconds, firstStep=40, interval=40)
+    assert Replica("a", path, pdb, None).has_frames
+    assert not Replica("a", tmp_path / "empty.dcd", pdb, None).has_frames
+    with pytest.raises(FfptError, match="has no frames"):
+        load_trajectory(tmp_path / "empty.dcd", pdb)
 
 
 def test_dcd_without_times_needs_an_interval(ethane: Atoms, tmp_path: Path) -> None:
@@ -195,7 +211,7 @@ def test_dcd_without_times_needs_an_interval(ethane: Atoms, tmp_path: Path) -> N
     with pytest.raises(FfptError, match="no file"):
         load_trajectory(tmp_path / "b.dcd", pdb)
     (tmp_path / "c.dcd").write_bytes(b"not a trajectory")
-    with pytest.raises(FfptError, match="cannot read the trajectory"):
+    with pytest.raises(FfptError, match=r"cannot read the trajectory .*c\.dcd"):
         load_trajectory(tmp_path / "c.dcd", pdb)
     with pytest.raises(FfptError, match="is not a DCD file"):
         dcd_times(tmp_path / "c.dcd", 3)

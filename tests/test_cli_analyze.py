@@ -114,7 +114,8 @@ def test_energy(runs: list[str], tmp_path: Path) -> None:
         (["stability", "{tmp}"], r"no run\.json"),
         (["stability", "=x"], "write LABEL=PATH"),
         (["stability", "{tmp}/a.dcd"], "give a topology"),
-        (["energy", "{tmp}/scratch/trajectory-0.h5"], "no table of energies"),
+        (["energy", "{tmp}/scratch/trajectory-0.h5"], r"trajectory-0\.h5 has no table of energies"),
+        (["stability", "{tmp}/scratch/state-0.csv"], "give a topology"),
         (["h-of-r", "{tmp}/tuned", "--reference", "{tmp}/tuned", "--skip", "99"], "no physical frame after 99 ps"),
     ],
 )

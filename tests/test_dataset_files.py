@@ -196,6 +196,40 @@ def test_extxyz_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("comment", "energy", "pbc"),
+    [
+        ('Properties=species:S:1:pos:R:3 energy=4 Lattice="9 0 0 0 9 0 0 0 9"', 4.0, [True] * 3),
+        ('Properties=species:S:1:pos:R:3 "energy=5 in words" energy=4', 4.0, [False] * 3),
+        ("Properties=species:S:1:pos:R:3 config='energy=5' energy = 4 stress={1 2 3}", 4.0, [False] * 3),
+        ('energy="4" REF_energy=6 pbc="0 0 0" Lattice="9, 0, 0, 0, 9, 0, 0, 0, 9"', 6.0, [False] * 3),
+        ('level="wB97X \\"V\\"" energy=-4E0 pbc=[F,T,F] Lattice={9 0 0 0 9 0 0 0 9}', -4.0, [False, True, False]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*no forces found")
+def test_comment_lines(tmp_path, comment, energy, pbc):
+    path = tmp_path / "a.xyz"
+    path.write_text(f"1\n{comment}\nH 0 0 0\n")
+    dataset = read(path)
+    assert dataset.energies.tolist() == [energy]
+    assert dataset.pbc.tolist() == [pbc]
+    assert dataset.level == ('wB97X "V"' if "level" in comment else "")
+
+
+@pytest.mark.filterwarnings("ignore::ffpt_core.datasets.DatasetWarning")
+@pytest.mark.parametrize("lines", [0, 3, 7])
+def test_files_are_read_in_blocks(tmp_path, monkeypatch, lines):
+    monkeypatch.setattr("ffpt_core.datasets.extxyz._BLOCK_LINES", lines)
+    dataset = make([3, 1, 2, 5, 4, 2])
+    datasets.write(dataset, tmp_path / "a.xyz")
+    assert_same(read(tmp_path / "a.xyz"), dataset)
+    text = (tmp_path / "a.xyz").read_text().splitlines()
+    text[-1] = text[-1].replace(text[-1].split()[1], "far")
+    (tmp_path / "a.xyz").write_text("\n".join(text))
+    with pytest.raises(FfptError, match="frame 5: the atom lines do not fit"):
+        read(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("energy=2e0", "", "frame 0 has energy but frame 1 has no energy"),

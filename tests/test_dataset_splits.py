@@ -89,6 +89,8 @@ def test_repeated_frames_are_found():
     near = Dataset.from_arrays([8, 1, 1], places.round(6) + 1e-9)
     frames = Dataset.concatenate([water, other, boxed, near])
     assert datasets.first_of_repeats(frames).tolist() == [0, 1, 2, 0]
+    signs = Dataset.from_arrays([1], [[[0.0, 1.0, 2.0]], [[-1e-9, 1.0, 2.0]]])
+    assert datasets.first_of_repeats(signs).tolist() == [0, 0]
 
 
 # --- energy references
