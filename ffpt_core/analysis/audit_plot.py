@@ -41,8 +41,7 @@ def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
         names = [finding.name.split(" ")[1] for finding in audits[0].findings if finding.kind == kind]
         bound = audits[0].rules.bond_energy if kind == "bond" else audits[0].rules.closed_energy
         _dress(panel, names, bound, _TITLES[kind], ceiling)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
+    style.legend_above(figure, *axes[0].get_legend_handles_labels())
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,8 +115,7 @@ def plot_scans(
         panel.set_visible(False)
     for row in range(rows):
         axes[row * columns].set_ylabel("Energy (eV)")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 2 * columns))
+    style.legend_above(figure, *axes[0].get_legend_handles_labels())
     return figure
 
 
@@ -142,8 +141,3 @@ def _subscripted(name: str) -> str:
         symbol = part.rstrip("0123456789")
         parts.append(rf"{symbol}$_{{{part[len(symbol):]}}}$")
     return "–".join(parts)
-
-
-def all_labels(results: Iterable[ScanResult]) -> list[str]:
-    """The labels of several scans, each once, in the order in which they come."""
-    return list(dict.fromkeys(label for result in results for label in result.energies))

@@ -147,7 +147,7 @@ def replica_failure(
     """
     stopped = replica.status == "failed" and replica.time is not None
     guarded = FailureTime(float(replica.time or 0.0), None, replica.reason or "stopped by its guard", False, replica.name)
-    if replica.trajectory is None:
+    if not replica.has_frames:
         if not stopped:
             raise FfptError(f"{replica.name} has no frames yet")
         return guarded
@@ -227,7 +227,7 @@ def plot_survival(curves: Mapping[str, Survival]) -> Figure:
     axes.set_ylim(0.0, 1.05)
     axes.set_xlabel("Time (ps)")
     axes.set_ylabel("Fraction of replicas still physical")
-    figure.legend(loc="outside upper center", ncols=min(len(curves), 2))
+    style.legend_above(figure, *axes.get_legend_handles_labels())
     return figure
 
 
@@ -235,7 +235,7 @@ def _draw(axes: Axes, curve: Survival, label: str, colour: str) -> None:
     last = max(failure.time for failure in curve.failures)
     times = np.append(curve.times, last)
     fraction, lower, upper = (np.append(values, values[-1]) for values in (curve.fraction, curve.lower, curve.upper))
-    axes.fill_between(times, lower, upper, step="post", color=colour, alpha=0.13, linewidth=0)
+    axes.fill_between(times, lower, upper, step="post", color=colour, alpha=0.10, linewidth=0)
     axes.step(times, fraction, where="post", color=colour, label=label)
     watched = np.array([failure.time for failure in curve.failures if failure.censored])
     at = fraction[np.searchsorted(times[:-1], watched, side="right") - 1]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ffpt_core.datasets import Dataset
 
-BIN = 0.02
+BIN = 0.03
 """Default width of a bin in Angstrom."""
 
 _CHUNK = 1_000_000
@@ -90,7 +90,7 @@ def distance_distribution(
     Args:
         frames: (n_frames, n_atoms, 3) positions in Angstrom in the order of time, or a list of such arrays
             for replicas of one system.
-        edges: (n_bins + 1,) limits of the bins in Angstrom; None: bins of 0.02 Angstrom up to the longest distance.
+        edges: (n_bins + 1,) limits of the bins in Angstrom; None: bins of 0.03 Angstrom up to the longest distance.
         cells: lattice vectors of periodic frames, (n_frames, 3, 3) in Angstrom, a list for replicas; distances
             are those of nearest images.
         n_blocks: blocks into which each replica is cut for the error bars.
@@ -227,7 +227,7 @@ def plot_distances(
     upper.set_ylabel("h(r) (1/Å)")
     lower.set_ylabel("Difference (1/Å)")
     lower.set_xlabel("Distance r (Å)")
-    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=min(len(distributions), 3))
+    style.legend_above(figure, *upper.get_legend_handles_labels())
     return figure
 
 

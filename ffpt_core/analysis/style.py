@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ffpt_core.errors import FfptError
@@ -99,6 +99,14 @@ def new_figure(
 
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **subplots).flat)
+
+
+def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """A legend over all axes, in as many columns as fit the width of the figure."""
+    # About 0.075 inches a letter at this font size, and half an inch for each line or marker.
+    widest = max(0.55 + 0.075 * len(label) for label in labels)
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / widest)))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
 @styled

@@ -29,7 +29,7 @@ class Thermodynamics:
         name: of the replica.
         times: (n,) ps.
         temperatures: (n,) K.
-        energies: (n,) total energy per atom in meV, relative to its first value.
+        energies: (n,) total energy per atom in meV, relative to where a straight line through it begins.
         temperature: mean over the run in K.
         temperature_error: its standard error from blocks, in K.
         target: temperature of the thermostat in K, or None.
@@ -88,9 +88,9 @@ def thermodynamics(
         raise FfptError(f"{name or 'the state table'} has {kept.sum()} rows after {skip:g} ps: three are needed")
     times, temperatures = table[TIME][kept], table[TEMPERATURE][kept]
     energies = 1000.0 * units.KJ_PER_MOL * table[TOTAL][kept] / n_atoms
-    energies = energies - energies[0]
-    slope, offset = np.polyfit(times - times[0], energies, 1)
-    residual = energies - offset - slope * (times - times[0])
+    slope, offset = np.polyfit(times - times[0], energies - energies[0], 1)
+    energies = energies - energies[0] - offset
+    residual = energies - slope * (times - times[0])
     return Thermodynamics(
         name=name,
         times=times,
@@ -142,11 +142,11 @@ def plot_thermodynamics(runs: Mapping[str, Sequence[Thermodynamics]]) -> Figure:
     right.set_ylabel("Total energy change (meV/atom)")
     for axes in (left, right):
         axes.set_xlabel("Time (ps)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=min(len(runs), 4))
+    style.legend_above(figure, *left.get_legend_handles_labels())
     return figure
 
 
-def _averaged(times: np.ndarray, values: np.ndarray, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def _averaged(times: np.ndarray, values: np.ndarray, points: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """Means over windows, so that a line has no more points than a picture can show."""
     width = max(1, len(times) // points)
     kept = len(times) // width * width

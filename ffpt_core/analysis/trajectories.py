@@ -38,7 +38,8 @@ class Replica:
         status: "finished", "failed" (stopped by its guard) or "unfinished" (killed, or still running).
         time: ps simulated according to the run's record, or None.
         reason: why a failed replica was stopped, or "".
-        temperature: the thermostat's temperature in K, or None.
+        temperature: the thermostat's temperature in K; None without one, or where it is unknown.
+        reference: path of the equilibrium geometry that its bonds are compared with, or None.
     """
 
     name: str
@@ -49,6 +50,14 @@ class Replica:
     time: float | None = None
     reason: str = ""
     temperature: float | None = None
+    reference: Path | None = None
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether a frame was saved. Replicas that wait for their turn, or were killed early, have none."""
+        if self.trajectory is None:
+            return False
+        return self.trajectory.suffix != ".dcd" or _dcd_frames(self.trajectory) > 0
 
     def load(self, frame_interval: float | None = None) -> mdtraj.Trajectory:
         """The trajectory (nm, ps). See load_trajectory."""
@@ -75,7 +84,7 @@ def load_trajectory(
         frame_interval: ps between frames, the first one included; None: from the file.
 
     Raises:
-        FfptError: a file is missing, cut off or of another system, or a DCD file does not say its times.
+        FfptError: a file is missing, cut off, empty or of another system, or a DCD file does not say its times.
     """
     import mdtraj
 
@@ -86,6 +95,8 @@ def load_trajectory(
     self_contained = path.suffix in (".h5", ".pdb")
     if topology is None and not self_contained:
         raise FfptError(f"{path} holds no atoms: give a topology (PDB) as well")
+    if path.suffix == ".dcd" and not _dcd_frames(path):
+        raise FfptError(f"{path} has no frames")
     try:
         trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
     except (OSError, ValueError, RuntimeError) as error:
@@ -114,6 +125,16 @@ def dcd_times(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:
     if step <= 0 or interval < 1 or (first == 0 and np.isclose(step, _AKMA)):
         raise FfptError(f"{path} does not say when its frames were taken: give the time between frames in ps")
     return (first + interval * np.arange(n_frames)) * step
+
+
+def _dcd_frames(path: Path) -> int:
+    """The number of frames by the header of a DCD file; 0 where not even that was written."""
+    with open(path, "rb") as stream:
+        header = stream.read(12)
+    if len(header) < 12:
+        return 0
+    order = "<" if struct.unpack("<i", header[:4])[0] == 84 else ">"
+    return int(struct.unpack(f"{order}i", header[8:12])[0])
 
 
 def read_run(folder: str | os.PathLike[str]) -> list[Replica]:
@@ -165,7 +186,8 @@ def count_atoms(topology: str | os.PathLike[str]) -> int:
 def _replica(folder: Path, index: int, outcome: dict[str, Any], record: dict[str, Any]) -> Replica:
     files = [folder / f"trajectory-{index}{suffix}" for suffix in TRAJECTORIES]
     state = folder / f"state-{index}.csv"
-    status = outcome.get("status", "unfinished")
+    reference = folder / "reference.xyz"
+    status, settings = outcome.get("status", "unfinished"), record.get("settings", {})
     return Replica(
         name=f"{folder.name}/{index}",
         trajectory=next((file for file in files if file.is_file()), None),
@@ -174,7 +196,9 @@ def _replica(folder: Path, index: int, outcome: dict[str, Any], record: dict[str
         status=status if status in ("finished", "failed") else "unfinished",
         time=outcome.get("time_ps"),
         reason=outcome.get("reason") or "",
-        temperature=record.get("settings", {}).get("temperature"),
+        # Without friction there is no thermostat: the temperature only set the velocities at the start.
+        temperature=settings.get("temperature") if settings.get("friction", 1.0) else None,
+        reference=reference if reference.is_file() else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +30,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the res
 def stability(
     runs: Runs,
     reference: Annotated[
-        Path | None, typer.Option(help="Equilibrium geometry (.xyz); default: the positions in the topology.")
+        Path | None, typer.Option(help="Equilibrium geometry (.xyz); default: that of the run, or the topology's.")
     ] = None,
     topology: Topology = None,
     frame_interval: Interval = None,
@@ -56,13 +56,12 @@ def stability(
     from ffpt_core.cli.arguments import read_geometry
     from ffpt_core.files import write_json
 
-    geometry = None if reference is None else read_geometry(reference)
     curves: dict[str, Survival] = {}
     rules = {}
-    for label, replicas in _replicas(runs, topology).items():
-        criterion = criterion_for(
-            replicas[0].topology, geometry, max_stretch=max_stretch, min_distance=min_distance
-        )
+    for label, replicas in _replicas(runs, topology, lambda one: one.has_frames or one.status == "failed").items():
+        source = reference or replicas[0].reference
+        geometry = None if source is None else read_geometry(source)
+        criterion = criterion_for(replicas[0].topology, geometry, max_stretch=max_stretch, min_distance=min_distance)
         curves[label] = survival([replica_failure(one, criterion, frame_interval) for one in replicas])
         rules[label] = criterion.to_dict()
     labels = list(curves)
@@ -111,7 +110,7 @@ def h_of_r(
     name = f"{name} (reference)"
     truth = distance_distribution(*_reference_frames(source, topology, frame_interval))
     found = {name: truth}
-    for label, replicas in _replicas(runs, topology).items():
+    for label, replicas in _replicas(runs, topology, lambda one: one.has_frames).items():
         frames, cells = _physical_frames(replicas, frame_interval, skip)
         if not frames:
             raise FfptError(f"{label} has no physical frame after {skip:g} ps")
@@ -154,14 +153,12 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.analysis.thermodynamics import Thermodynamics, plot_thermodynamics, thermodynamics
     from ffpt_core.analysis.trajectories import count_atoms, read_state
-    from ffpt_core.errors import FfptError
     from ffpt_core.files import write_json
 
     found: dict[str, list[Thermodynamics]] = {}
-    for label, replicas in _replicas(runs, topology).items():
+    has_table = "table of energies (state-K.csv)"
+    for label, replicas in _replicas(runs, topology, lambda one: one.state is not None, has_table).items():
         for one in replicas:
-            if one.state is None:
-                raise FfptError(f"{one.name} has no table of energies (state-K.csv)")
             table, n_atoms = read_state(one.state), count_atoms(one.topology)
             found.setdefault(label, []).append(thermodynamics(table, n_atoms, one.temperature, skip, one.name))
     write_json(output / "energy.json", {label: [run.to_dict() for run in group] for label, group in found.items()})
@@ -181,15 +178,28 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     )
 
 
-def _replicas(arguments: Sequence[str], topology: Path | None) -> dict[str, list[Replica]]:
-    """The replicas behind the arguments, by label; run folders hold several, equal labels are pooled."""
+def _replicas(
+    arguments: Sequence[str], topology: Path | None, has_data: Callable[[Replica], bool], what: str = "frames yet"
+) -> dict[str, list[Replica]]:
+    """The replicas behind the arguments, by label; run folders hold several, equal labels are pooled.
+
+    Those without data (they wait for their turn, perhaps) are left out, which is said.
+    """
     from ffpt_core.analysis.trajectories import replicas_at
     from ffpt_core.cli.arguments import labelled
+    from ffpt_core.errors import FfptError
+    from ffpt_core.progress import console
 
     found: dict[str, list[Replica]] = {}
     for argument in arguments:
         label, path = labelled(argument)
-        found.setdefault(label, []).extend(replicas_at(path, topology))
+        replicas = replicas_at(path, topology)
+        begun = [one for one in replicas if has_data(one)]
+        if not begun:
+            raise FfptError(f"{path} has no {what}")
+        if len(begun) < len(replicas):
+            console.print(f"{path}: {len(replicas) - len(begun)} of {len(replicas)} replicas have no {what}")
+        found.setdefault(label, []).extend(begun)
     return found
 
 
@@ -199,9 +209,13 @@ def _reference_frames(
     from ffpt_core.analysis.structure import dataset_frames
     from ffpt_core.analysis.trajectories import TRAJECTORIES, is_run, replicas_at
     from ffpt_core.datasets import read
+    from ffpt_core.errors import FfptError
 
     if is_run(source) or Path(source).suffix in TRAJECTORIES:
-        frames, cells = _physical_frames(replicas_at(source, topology), frame_interval, 0.0)
+        replicas = [one for one in replicas_at(source, topology) if one.has_frames]
+        if not replicas:
+            raise FfptError(f"{source} has no frames yet")
+        frames, cells = _physical_frames(replicas, frame_interval, 0.0)
     else:
         frames, cells = dataset_frames(read(source))
     return frames, None, cells
@@ -212,12 +226,12 @@ def _physical_frames(
 ) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
     """Positions in Angstrom, and cells, of each replica after skip ps and before its first unphysical frame."""
     from ffpt_core.analysis.trajectories import criterion_for
+    from ffpt_core.cli.arguments import read_geometry
 
-    criterion = criterion_for(replicas[0].topology)
+    source = replicas[0].reference
+    criterion = criterion_for(replicas[0].topology, None if source is None else read_geometry(source))
     frames, cells = [], []
     for one in replicas:
-        if one.trajectory is None:
-            continue
         trajectory = one.load(frame_interval)
         box = None if trajectory.unitcell_vectors is None else 10.0 * trajectory.unitcell_vectors
         failure = criterion.check(10.0 * trajectory.xyz, box)
