@@ -163,6 +163,8 @@ def test_summary_counts():
     assert found.energy_mean == pytest.approx(dataset.energies.mean())
     assert json.loads(json.dumps(found.to_dict()))["fingerprint"] == dataset.fingerprint
     assert dict(found.rows())["formulas"] == "C9H8O4 (30)"
+    assert found.repeats == 0
+    assert datasets.summary(dataset[[0, 1, 0, 0]]).repeats == 2
     assert datasets.summary(dataset[:0]).frames == 0
 
 

@@ -1,6 +1,6 @@
 """The exchange type for labelled frames: one record of flat arrays for molecules of any size.
 
-A list of ``ase.Atoms`` costs about 5 kB and 10 us a frame; 100,000 rattled frames want flat arrays instead.
+Making 100,000 labelled ``ase.Atoms`` takes 5 s, choosing as many frames from flat arrays 0.4 s.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from ase.formula import Formula
 
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.shifts import compositions
+from ffpt_core.datasets.splits import first_of_repeats
 
 UNITS: Mapping[str, str] = {"energies": "eV", "forces": "eV/Angstrom", "positions": "Angstrom"}
 
@@ -27,6 +28,7 @@ class Summary:
         elements: symbols.
         formulas: {formula: frames}, most frequent first.
         periodic: frames with a periodic direction.
+        repeats: frames with the atoms of an earlier frame in the same places.
         labels: those of "energies" and "forces" that are there.
         units: unit by field.
         level: level of theory, "" where unknown.
@@ -40,6 +42,7 @@ class Summary:
     elements: tuple[str, ...]
     formulas: dict[str, int]
     periodic: int
+    repeats: int
     labels: tuple[str, ...]
     units: dict[str, str]
     level: str
@@ -66,6 +69,7 @@ class Summary:
             ("elements", " ".join(self.elements)),
             ("formulas", ", ".join(shown)),
             ("periodic frames", f"{self.periodic:,}"),
+            ("repeated frames", f"{self.repeats:,}"),
             ("level of theory", self.level or "unknown"),
         ]
         if self.energy_mean is None or self.energy_range is None:
@@ -110,6 +114,7 @@ def summary(dataset: Dataset) -> Summary:
         elements=tuple(symbols),
         formulas={_formula(symbols, counted[index]): int(frames[index]) for index in order},
         periodic=int(dataset.pbc.any(axis=1).sum()),
+        repeats=int((first_of_repeats(dataset) != np.arange(len(dataset))).sum()),
         labels=tuple(name for name in ("energies", "forces") if getattr(dataset, name) is not None),
         units=dict(UNITS),
         level=dataset.level,

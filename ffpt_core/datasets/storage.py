@@ -65,7 +65,7 @@ def save(dataset: Dataset, path: str | os.PathLike[str], compressed: bool = True
     if dataset.pbc.any() or dataset.cells.any():
         arrays |= {"cells": dataset.cells, "pbc": dataset.pbc}
     with atomic_write(path, "wb") as stream:
-        (np.savez_compressed if compressed else np.savez)(stream, allow_pickle=False, **arrays)
+        (np.savez_compressed if compressed else np.savez)(stream, **arrays)
 
 
 def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
