@@ -1,0 +1,140 @@
+"""The modules that simulation engines call: positions in the engine's units in, energy and forces out.
+
+One module serves a fixed list of atoms. It is plain tensor code around NewtonNet.forward, whose gradient is
+hand-written: no autograd graph is built, and TorchScript compiles it.
+"""
+
+# TorchScript reads the annotations of this file: no postponed evaluation here.
+import copy
+from collections.abc import Sequence
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ffpt_core.pairs import all_pairs, isolated_pairs, periodic_pairs
+from ffpt_core.potential import STATIC_PAIRS_UP_TO, Potential
+from ffpt_core.units import KJ_PER_MOL, NANOMETRE
+
+
+class _EngineModule(nn.Module):
+    """Energy and forces in nm and kJ/mol, as OpenMM and PLUMED count.
+
+    Differences of positions are formed in float64 and energies are summed in float64, whatever the type of the
+    network: a float32 network keeps energy differences far from the origin and of large total energies.
+
+    Args:
+        potential: what to evaluate; its weights are copied.
+        numbers: atomic numbers of the atoms, in order.
+        atoms: indices of these atoms among the engine's particles; None where they are all of them.
+        periodic: whether forward needs box vectors.
+    """
+
+    numbers: Tensor
+    atoms: Tensor
+    pairs: Tensor
+    scales: Tensor
+    shift: Tensor
+    pbc: Tensor
+
+    def __init__(
+        self,
+        potential: Potential,
+        numbers: Sequence[int],
+        atoms: Optional[Sequence[int]] = None,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(potential.network).eval().requires_grad_(False)
+        self.cutoff = potential.cutoff
+        self.periodic = periodic
+        self.static = not periodic and len(numbers) <= STATIC_PAIRS_UP_TO
+        self.subset = atoms is not None
+        self.length = NANOMETRE
+        self.energy = 1.0 / KJ_PER_MOL
+        device = potential.device
+        z = torch.as_tensor(list(numbers), dtype=torch.int64, device=device)
+        empty = torch.zeros(0, dtype=torch.int64, device=device)
+        self.register_buffer("numbers", z)
+        self.register_buffer("atoms", empty if atoms is None else torch.as_tensor(list(atoms), device=device))
+        self.register_buffer("pairs", all_pairs(len(z) if self.static else 0, device))
+        self.register_buffer("scales", potential.scales.index_select(0, z).to(potential.dtype))
+        self.register_buffer("shift", potential.shifts.index_select(0, z).sum())
+        self.register_buffer("pbc", torch.ones(3, dtype=torch.bool, device=device))
+
+    def displacements(self, x: Tensor, box: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+        """The pairs within the cutoff, (2, n_pairs), and their r_i - r_j, (n_pairs, 3) Angstrom, float64.
+
+        Args:
+            x: (n_atoms, 3) Angstrom, float64.
+            box: (3, 3) rows are box vectors in nm, or None.
+        """
+        if self.periodic:
+            if box is None:
+                raise RuntimeError("this model is periodic: setUsesPeriodicBoundaryConditions(True) is missing")
+            cell = box.detach().to(x.device, torch.float64) * self.length
+            pairs, translations = periodic_pairs(x, cell, self.pbc, self.cutoff)
+            return pairs, x.index_select(0, pairs[0]) - x.index_select(0, pairs[1]) + translations
+        if box is not None:
+            raise RuntimeError("this model is of an isolated molecule: export it with periodic=True for a box")
+        pairs = self.pairs if self.static else isolated_pairs(x, self.cutoff)
+        d = x.index_select(0, pairs[0]) - x.index_select(0, pairs[1])
+        if self.static and not x.is_cuda:
+            # A quarter of the pairs of a molecule like aspirin is beyond the cutoff: dropping them saves a quarter
+            # of the time. On a GPU the size of the result would have to be awaited.
+            kept = torch.nonzero((d * d).sum(1) < self.cutoff * self.cutoff).squeeze(1)
+            pairs, d = pairs.index_select(1, kept), d.index_select(0, kept)
+        return pairs, d
+
+    def evaluate(self, positions: Tensor, box: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+        """Energy, a float64 scalar in kJ/mol, and forces, (n_particles, 3) float64 in kJ/mol/nm.
+
+        Args:
+            positions: (n_particles, 3) nm.
+            box: (3, 3) rows are box vectors in nm, or None.
+        """
+        everything = positions.detach().to(self.numbers.device, torch.float64)
+        x = everything * self.length
+        if self.subset:
+            x = x.index_select(0, self.atoms)
+        pairs, d = self.displacements(x, box)
+        atomic, gradient = self.network(self.numbers, pairs, d.to(self.scales.dtype), self.scales)
+        energy = ((self.scales * atomic).to(torch.float64).sum() + self.shift) * self.energy
+        energy = energy + 0.0 * x.sum()  # a NaN coordinate is in no pair, but must not pass unseen
+        gradient = gradient.to(torch.float64) * (self.energy * self.length)
+        forces = torch.zeros_like(x).index_add(0, pairs[1], gradient).index_add(0, pairs[0], gradient, alpha=-1.0)
+        if self.subset:
+            forces = torch.zeros_like(everything).index_copy(0, self.atoms, forces)
+        return energy.to(positions.device), forces.to(positions.device)
+
+
+class ForceModule(_EngineModule):
+    """Returns (energy, forces): what TorchForce takes after setOutputsForces(True)."""
+
+    def forward(self, positions: Tensor, boxvectors: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        """Energy (kJ/mol, float64 scalar) and forces ((n_particles, 3) kJ/mol/nm, float64).
+
+        Args:
+            positions: (n_particles, 3) nm.
+            boxvectors: (3, 3) nm, of a periodic model.
+        """
+        with torch.no_grad():
+            energy, forces = self.evaluate(positions, boxvectors)
+        return energy, forces
+
+
+class EnergyModule(_EngineModule):
+    """Returns the energy, with a gradient that autograd finds at once: what a plain TorchForce takes."""
+
+    def forward(self, positions: Tensor, boxvectors: Optional[Tensor] = None) -> Tensor:
+        """Energy (kJ/mol, float64 scalar) whose gradient is minus the hand-written forces.
+
+        Args:
+            positions: (n_particles, 3) nm.
+            boxvectors: (3, 3) nm, of a periodic model.
+        """
+        with torch.no_grad():
+            energy, forces = self.evaluate(positions, boxvectors)
+            # Not detach(): freezing, which TorchForce does when it starts, drops it and the gradient with it.
+            here = positions.clone()
+        return energy - (forces * (positions - here)).sum()

@@ -1,0 +1,91 @@
+"""The parts of OpenMM that may be there or not, and the message when they are not."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+from types import ModuleType
+
+from ffpt_core.errors import FfptError
+
+BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce")
+"""Ways to run a potential inside OpenMM."""
+
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
+def load_torchforce() -> ModuleType | str:
+    """The openmmtorch module, or one line on why it does not load."""
+    import torch  # noqa: F401 (first: openmmtorch finds the libraries of torch only when they are loaded)
+
+    root = logging.getLogger()
+    root.addFilter(_about_simtk)  # openmmtorch 1.5 imports OpenMM by its old name, which logs a warning
+    try:
+        return importlib.import_module("openmmtorch")
+    except ImportError as error:
+        return str(error).splitlines()[0]
+    finally:
+        root.removeFilter(_about_simtk)
+
+
+def _about_simtk(record: logging.LogRecord) -> bool:
+    return "simtk.openmm" not in record.getMessage()
+
+
+def torchforce() -> ModuleType:
+    """The openmmtorch module.
+
+    Raises:
+        FfptError: it does not load.
+    """
+    module = load_torchforce()
+    if isinstance(module, str):
+        raise FfptError(
+            f'TorchForce does not load ({module}): pip install "ffpt[openmm-torch]", or use backend="pythonforce"'
+        )
+    return module
+
+
+def choose_backend(backend: str) -> str:
+    """What a backend of BACKENDS comes to here: "torchforce" or "pythonforce".
+
+    Raises:
+        FfptError: no such backend, or it is not installed.
+    """
+    import openmm
+
+    if backend not in BACKENDS:
+        raise FfptError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    chosen = backend
+    if backend == "auto":
+        module = load_torchforce()
+        chosen = "pythonforce" if isinstance(module, str) else "torchforce"
+        because = f"openmmtorch does not load: {module}" if isinstance(module, str) else "openmmtorch loads"
+        _log.info("forces through %s (%s)", chosen, because)
+    if chosen == "torchforce":
+        torchforce()
+    elif not hasattr(openmm, "PythonForce"):
+        raise FfptError(f"OpenMM {openmm.__version__} has no PythonForce: pip install 'openmm>=8.5'")
+    return chosen
+
+
+def choose_platform(platform: str = "auto") -> str:
+    """The OpenMM platform for a system whose only costly force is a potential.
+
+    "auto" is CUDA where PyTorch and OpenMM both have it, and Reference otherwise: a call of a PythonForce costs
+    9 us there and 400 us on the CPU platform, whose threads would also compete with PyTorch's.
+
+    Raises:
+        FfptError: this OpenMM has no such platform.
+    """
+    import openmm
+    import torch
+
+    names = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
+    if platform == "auto":
+        return "CUDA" if "CUDA" in names and torch.cuda.is_available() else "Reference"
+    if platform not in names:
+        raise FfptError(f"this OpenMM has no platform {platform!r}; it has {', '.join(names)}")
+    return platform

@@ -1,0 +1,140 @@
+"""ffpt md: Langevin molecular dynamics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ffpt_core.errors import FfptError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ffpt_openmm.simulation import MDResult
+
+
+def md(
+    model: Annotated[Path, typer.Argument(help="Potential file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
+    topology: Annotated[
+        Path | None, typer.Option(help="PDB file with the atoms in order; default: that of the teacher.")
+    ] = None,
+    structure: Annotated[
+        Path | None, typer.Option(help="Starting geometry (xyz); default: the teacher's, or the topology's.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Folder of a teacher, or the built-in one (aspirin): relaxes the geometry first.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="K.")] = 500.0,
+    friction: Annotated[float, typer.Option(min=0.0, help="Of the Langevin thermostat, 1/ps.")] = 2.0,
+    timestep: Annotated[float, typer.Option(help="fs.")] = 0.5,
+    length: Annotated[float, typer.Option(help="Of each replica, ps.")] = 100.0,
+    replicas: Annotated[int, typer.Option(min=1, help="Independent trajectories.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of velocities and noise.")] = 0,
+    minimize: Annotated[bool, typer.Option("--minimize/--no-minimize", help="Relax the geometry first.")] = True,
+    format: Annotated[str, typer.Option(help="Of the trajectory: dcd or h5.")] = "dcd",
+    interval: Annotated[float, typer.Option(help="Between frames, fs.")] = 10.0,
+    log_interval: Annotated[float, typer.Option(help="Between rows of energies and temperature, fs.")] = 100.0,
+    checkpoint_interval: Annotated[float, typer.Option(help="Between checkpoints, ps.")] = 1.0,
+    max_stretch: Annotated[
+        float, typer.Option(help="A bond this much off its reference length has left the physical range, Angstrom.")
+    ] = 0.5,
+    backend: Annotated[str, typer.Option(help="torchforce, pythonforce or auto.")] = "auto",
+    platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Replicas at a time; default: one for each core.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch, for each replica.")] = 1,
+) -> None:
+    """Langevin dynamics of independent replicas; each stops at its first unphysical frame.
+
+    The same command continues a run that was stopped at any moment; a greater --length or more --replicas extend
+    it. An unphysical frame is a result, not an error: it is written to failure-K.xyz, and the others go on.
+
+    \b
+    Example:
+      ffpt md aspirin.pt --teacher aspirin --temperature 500 --length 100 --replicas 10 -o runs/
+    """
+    from ffpt_core.teachers import load_teacher
+    from ffpt_openmm.settings import MDSettings
+    from ffpt_openmm.simulation import run_md
+
+    settings = MDSettings(
+        temperature=temperature,
+        friction=friction,
+        timestep=timestep,
+        length=length,
+        replicas=replicas,
+        seed=seed,
+        minimize=minimize,
+        interval=interval,
+        log_interval=log_interval,
+        checkpoint_interval=checkpoint_interval,
+        max_stretch=max_stretch,
+        format=format,
+        backend=backend,
+        platform=platform,
+    )
+    loaded = None if teacher is None else load_teacher(teacher)
+    start = None if structure is None else _read_structure(structure)
+    if topology is not None:
+        atoms, geometry = _read_topology(topology)
+        start = geometry if start is None and loaded is None else start
+    elif loaded is not None:
+        atoms = loaded.topology
+    else:
+        raise FfptError("give the atoms: --topology FILE.pdb, or --teacher FOLDER")
+    result = run_md(
+        model, atoms, output, settings, structure=start, teacher=loaded, jobs=jobs, threads=threads, progress=True
+    )
+    _show(result)
+
+
+def _read_structure(path: Path) -> Atoms:
+    import ase.io
+    from ase.io.formats import UnknownFileTypeError
+
+    try:
+        return ase.io.read(path, index=-1)  # type: ignore[return-value]  # one index, one structure
+    except (OSError, ValueError, IndexError, KeyError, UnknownFileTypeError) as error:
+        raise FfptError(f"cannot read the structure {path}: {error}") from error
+
+
+def _read_topology(path: Path) -> tuple[object, Atoms]:
+    from ase import Atoms
+    from openmm.app import PDBFile
+
+    from ffpt_core.units import NANOMETRE
+
+    try:
+        file = PDBFile(str(path))
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        raise FfptError(f"cannot read the topology {path}: {error}") from error
+    numbers = [0 if atom.element is None else atom.element.atomic_number for atom in file.topology.atoms()]
+    return file.topology, Atoms(numbers, file.getPositions(asNumpy=True)._value * NANOMETRE)
+
+
+def _show(result: MDResult) -> None:
+    from rich.table import Table
+
+    from ffpt_core.progress import console
+
+    table = Table("replica", "outcome", "time (ps)", "steps/s", "ns/day", "reason")
+    for index, outcome in enumerate(result.outcomes):
+        speed = outcome.steps_per_second
+        per_day = None if speed is None else speed * result.settings.timestep * 86400e-6
+        style = "green" if outcome.status == "finished" else "yellow"
+        table.add_row(
+            str(index),
+            f"[{style}]{outcome.status}[/{style}]",
+            f"{outcome.time_ps:.3f}",
+            "" if speed is None else f"{speed:,.0f}",
+            "" if per_day is None else f"{per_day:.2f}",
+            outcome.reason,
+        )
+    console.print(table)
+    stable = len(result.outcomes) - result.failed
+    console.print(
+        f"{result.folder}: {stable} of {len(result.outcomes)} replicas stayed physical "
+        f"for {result.settings.length:g} ps"
+    )

@@ -1,0 +1,174 @@
+"""What a molecular dynamics run is made of, as its folder records it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffpt_core import Potential
+from ffpt_core.errors import FfptError
+from ffpt_core.files import fingerprint
+
+FORMAT = "ffpt-md"
+FORMAT_VERSION = 1
+
+TRAJECTORY_FORMATS: tuple[str, ...] = ("dcd", "h5")
+
+MAY_GROW = ("length", "replicas")
+"""Settings that a later call may raise: what was simulated before stays as it is."""
+
+
+@dataclass(frozen=True)
+class MDSettings:
+    """Settings of a Langevin run.
+
+    Args:
+        temperature: K.
+        friction: 1/ps.
+        timestep: fs.
+        length: ps, of each replica.
+        replicas: number of independent trajectories from one geometry.
+        seed: of all velocities and noise; replica k has its own stream whatever the number of replicas.
+        minimize: relax the geometry first.
+        interval: fs between frames of the trajectory.
+        log_interval: fs between rows of the table of energies.
+        checkpoint_interval: ps between checkpoints.
+        check_interval: at most this many steps between two looks of the stability guard.
+        max_stretch: Angstrom, by how much a bond may differ from its reference length.
+        format: "dcd" or "h5".
+        backend: "torchforce" or "pythonforce" ("auto" before it is resolved).
+        platform: OpenMM's name ("auto" before it is resolved).
+
+    Raises:
+        FfptError: a value that makes no sense; an interval that is not a whole number of steps.
+    """
+
+    temperature: float = 500.0
+    friction: float = 2.0
+    timestep: float = 0.5
+    length: float = 100.0
+    replicas: int = 1
+    seed: int = 0
+    minimize: bool = True
+    interval: float = 10.0
+    log_interval: float = 100.0
+    checkpoint_interval: float = 1.0
+    check_interval: int = 10
+    max_stretch: float = 0.5
+    format: str = "dcd"
+    backend: str = "auto"
+    platform: str = "auto"
+
+    def __post_init__(self) -> None:
+        positive = ("timestep", "length", "replicas", "interval", "log_interval", "checkpoint_interval")
+        for name in (*positive, "check_interval", "max_stretch"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise FfptError(f"the {name.replace('_', ' ')} must be positive, not {getattr(self, name)}")
+        for name in ("temperature", "friction", "seed"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise FfptError(f"the {name} must not be negative, but is {getattr(self, name)}")
+        if self.format not in TRAJECTORY_FORMATS:
+            raise FfptError(f"there is no trajectory format {self.format!r}; there are {', '.join(TRAJECTORY_FORMATS)}")
+        for name, femtoseconds in (("length", 1000 * self.length), ("interval", self.interval)):
+            steps = femtoseconds / self.timestep
+            if steps < 0.999 or abs(steps - round(steps)) > 1e-3 * steps:
+                raise FfptError(
+                    f"the {name} of {femtoseconds:g} fs is not a whole number of steps of {self.timestep:g} fs"
+                )
+
+    @property
+    def steps(self) -> int:
+        """Steps of each replica."""
+        return round(1000 * self.length / self.timestep)
+
+    @property
+    def frame_steps(self) -> int:
+        """Steps between frames."""
+        return round(self.interval / self.timestep)
+
+    @property
+    def log_steps(self) -> int:
+        """Steps between rows of the table."""
+        return max(1, round(self.log_interval / self.timestep))
+
+    @property
+    def checkpoint_steps(self) -> int:
+        """Steps between checkpoints."""
+        return max(1, round(1000 * self.checkpoint_interval / self.timestep))
+
+    @property
+    def check_steps(self) -> int:
+        """Steps between looks of the guard: every frame of the trajectory is looked at before it is written."""
+        within = range(1, min(self.check_interval, self.frame_steps) + 1)
+        return max(steps for steps in within if self.frame_steps % steps == 0)
+
+    def seeds(self, replica: int) -> tuple[int, int]:
+        """Seeds of the velocities and of the noise of a replica. OpenMM takes 0 as "choose one": they are positive."""
+        words = np.random.SeedSequence(entropy=self.seed, spawn_key=(replica,)).generate_state(2)
+        return int(words[0] % (2**31 - 2)) + 1, int(words[1] % (2**31 - 2)) + 1
+
+
+@dataclass
+class Outcome:
+    """What became of a replica.
+
+    Args:
+        status: "running" (or interrupted), "finished" or "failed": stopped by its guard.
+        time_ps: simulated, physical time.
+        steps: of it.
+        reason: why it failed, or "".
+        steps_per_second: of this and earlier calls, or None.
+    """
+
+    status: str = "running"
+    time_ps: float = 0.0
+    steps: int = 0
+    reason: str = ""
+    steps_per_second: float | None = None
+
+
+def identity(potential: Potential) -> str:
+    """A fingerprint of what a potential computes: weights, shifts, scales, elements, cutoff."""
+    described = {key: value for key, value in potential.record().items() if key in ("elements", "cutoff", "network")}
+    arrays = [tensor.detach().cpu().numpy() for _, tensor in sorted(potential.state_dict().items())]
+    return fingerprint(np.frombuffer(json.dumps(described, sort_keys=True).encode(), dtype=np.uint8), *arrays)
+
+
+def check_continues(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Refuse to continue a run with other settings.
+
+    Args:
+        folder: of the run.
+        old: its record.
+        new: the record that the present call would write.
+
+    Raises:
+        FfptError: naming what differs, or that the folder is of a newer ffpt.
+    """
+    if old.get("format") != FORMAT:
+        raise FfptError(f"{folder / 'run.json'} is not the record of an ffpt run: choose another folder")
+    if old["format_version"] > FORMAT_VERSION:
+        raise FfptError(f"{folder} was written by ffpt {old['ffpt_version']}: install a newer ffpt to continue it")
+    differences = [
+        f"{name.replace('_', ' ')} {old['settings'].get(name)} (now {value})"
+        for name, value in new["settings"].items()
+        if old["settings"].get(name) != value and not (name in MAY_GROW and value > old["settings"][name])
+    ]
+    for name in ("potential", "structure"):
+        if old[name]["fingerprint"] != new[name]["fingerprint"]:
+            differences.append(f"another {name} ({old[name]['source']}, now {new[name]['source']})")
+    if differences:
+        raise FfptError(
+            f"{folder} holds a run with {', '.join(differences)}: repeat those settings or choose another folder"
+        )
+
+
+def settings_of(record: dict[str, Any]) -> MDSettings:
+    """The settings in the record of a run."""
+    names = {field.name for field in dataclasses.fields(MDSettings)}
+    return MDSettings(**{name: value for name, value in record["settings"].items() if name in names})

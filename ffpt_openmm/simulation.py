@@ -1,0 +1,225 @@
+"""Langevin molecular dynamics of a potential: replicas, checkpoints, a stability guard, a folder that tells all."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+
+from ffpt_core import Potential, __version__, load
+from ffpt_core.errors import FfptError
+from ffpt_core.files import atomic_path, atomic_write, fingerprint, read_json, write_json
+from ffpt_core.progress import progress_bar
+from ffpt_core.units import NANOMETRE
+from ffpt_openmm.backends import choose_backend, choose_platform
+from ffpt_openmm.pool import run_replicas
+from ffpt_openmm.relaxation import relax
+from ffpt_openmm.replica import RunFolder, criterion_of
+from ffpt_openmm.settings import FORMAT, FORMAT_VERSION, MDSettings, Outcome, check_continues, identity
+
+if TYPE_CHECKING:
+    from openmm.app import Topology
+
+    from ffpt_core.teachers import Teacher
+
+_FILES = {
+    "run.json": "settings, and what became of each replica",
+    "potential.pt": "the potential",
+    "topology.pdb": "the atoms",
+    "reference.xyz": "the geometry whose bond lengths the stability guard compares with",
+    "start.xyz": "the geometry all replicas start from",
+    "trajectory-K.dcd, .h5": "frames of replica K",
+    "state-K.csv": "its energies and temperatures",
+    "checkpoint-K.npz": "where it continues",
+    "failure-K.xyz": "the unphysical frame that stopped it",
+}
+
+
+@dataclass(frozen=True)
+class MDResult:
+    """A run that has ended.
+
+    Args:
+        folder: of the run.
+        settings: with the backend and the platform that were used.
+        outcomes: one for each replica.
+    """
+
+    folder: Path
+    settings: MDSettings
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> int:
+        """Number of replicas that reached an unphysical frame."""
+        return sum(outcome.status == "failed" for outcome in self.outcomes)
+
+
+def run_md(
+    potential: Potential | str | os.PathLike[str],
+    topology: Topology,
+    folder: str | os.PathLike[str],
+    settings: MDSettings,
+    *,
+    structure: Atoms | None = None,
+    teacher: Teacher | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    progress: bool = False,
+) -> MDResult:
+    """Langevin dynamics of independent replicas, each until its end or its first unphysical frame.
+
+    The same call continues a run that was killed, exactly where its checkpoints are; on the Reference and CPU
+    platforms it gives what an unbroken run would have given. A greater length or more replicas extend a run.
+
+    Args:
+        potential: what moves the atoms, or its file.
+        topology: the atoms; its box, if it has one, is the simulation's.
+        folder: of the run (see its run.json for a word about each file).
+        settings: what to simulate.
+        structure: geometry in Angstrom; None: the teacher's relaxed one.
+        teacher: a classical force field of the same molecule: it relaxes the geometry first, for nothing.
+        jobs: replicas that run at the same time; None: as many as there are cores, or one on a GPU.
+        threads: of PyTorch for each replica; one is the fastest for a molecule of tens of atoms.
+        progress: show a bar.
+
+    Raises:
+        FfptError: the folder holds a run with other settings; bad input; files that cannot be written.
+    """
+    prepared = RunFolder(folder)
+    model = potential if isinstance(potential, Potential) else load(potential)
+    source = "a Potential" if isinstance(potential, Potential) else os.fspath(potential)
+    settings = dataclasses.replace(
+        settings, backend=choose_backend(settings.backend), platform=choose_platform(settings.platform)
+    )
+    atoms = _geometry(topology, structure, teacher)
+    model.check_elements(atoms.numbers)
+    record = _prepare(prepared, model, source, topology, atoms, teacher, settings)
+    waiting = [index for index, outcome in enumerate(record["replicas"]) if not _is_over(outcome, settings)]
+    with ExitStack() as stack:
+        advance: Callable[[int], None] = _ignore
+        if progress and waiting:
+            title = f"MD, {len(waiting)} replica{'s' if len(waiting) > 1 else ''}"
+            advance = stack.enter_context(progress_bar(title, len(waiting) * settings.steps, "steps"))
+        for index, outcome in run_replicas(prepared, waiting, jobs or _default_jobs(settings), threads, advance):
+            record["replicas"][index] = dataclasses.asdict(outcome)
+            write_json(prepared.record, record)
+    return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
+
+
+def _ignore(steps: int) -> None:
+    """Where no bar is shown."""
+
+
+def _default_jobs(settings: MDSettings) -> int:
+    if settings.platform == "CUDA":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _is_over(outcome: dict[str, Any], settings: MDSettings) -> bool:
+    return outcome["status"] == "failed" or outcome["steps"] >= settings.steps
+
+
+def _geometry(topology: Topology, structure: Atoms | None, teacher: Teacher | None) -> Atoms:
+    """The starting geometry, checked against the topology, with the topology's box."""
+    source = structure if structure is not None or teacher is None else teacher.atoms
+    if source is None:
+        raise FfptError("a run needs a starting geometry: give a structure, or a teacher")
+    atoms = source.copy()
+    elements = [atom.element for atom in topology.atoms()]
+    if None in elements:
+        raise FfptError(f"atom {elements.index(None)} of the topology has no element")
+    numbers = [element.atomic_number for element in elements]
+    for name, other in (
+        ("starting geometry", atoms.numbers),
+        ("teacher", None if teacher is None else teacher.numbers),
+    ):
+        if other is not None and other.tolist() != numbers:
+            raise FfptError(
+                f"the topology has {len(numbers)} atoms and the {name} {len(other)}, or their elements differ in order"
+            )
+    if not np.isfinite(atoms.positions).all():
+        raise FfptError("the starting geometry has coordinates that are not finite")
+    box = topology.getPeriodicBoxVectors()
+    atoms.calc = None
+    atoms.pbc = box is not None
+    atoms.cell = None if box is None else np.array([list(vector) for vector in box._value]) * NANOMETRE
+    return atoms
+
+
+def _prepare(
+    folder: RunFolder,
+    potential: Potential,
+    source: str,
+    topology: Topology,
+    atoms: Atoms,
+    teacher: Teacher | None,
+    settings: MDSettings,
+) -> dict[str, Any]:
+    """Write what replicas share, or check that what is there is the same run; returns the record."""
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "ffpt_version": __version__,
+        "settings": dataclasses.asdict(settings),
+        "units": {"temperature": "K", "friction": "1/ps", "timestep": "fs", "length": "ps", "interval": "fs",
+                  "log_interval": "fs", "checkpoint_interval": "ps", "max_stretch": "Angstrom"},
+        "potential": {"source": source, "fingerprint": identity(potential), **potential.record()},
+        "structure": {"source": "teacher" if teacher is not None else "given",
+                      "fingerprint": fingerprint(atoms.numbers, atoms.positions, np.array(atoms.cell))},
+        "files": _FILES,
+        "replicas": [dataclasses.asdict(Outcome()) for _ in range(settings.replicas)],
+    }  # fmt: skip
+    if folder.record.is_file():
+        old = read_json(folder.record)
+        check_continues(folder.path, old, record)
+        if record["settings"] != old["settings"] and settings.format == "h5":
+            raise FfptError(f"{folder.path} cannot be extended: its trajectories were closed as HDF5; use format dcd")
+        kept = old["replicas"]
+        record = {**old, "settings": record["settings"], "replicas": kept + record["replicas"][len(kept) :]}
+    else:
+        record["minimized"] = _write_shared(folder, potential, topology, atoms, teacher, settings)
+        record["criterion"] = criterion_of(folder, settings).to_dict()
+    write_json(folder.record, record)
+    return record
+
+
+def _write_shared(
+    folder: RunFolder,
+    potential: Potential,
+    topology: Topology,
+    atoms: Atoms,
+    teacher: Teacher | None,
+    settings: MDSettings,
+) -> str:
+    """The potential, the topology, the reference and the start; returns how the start was relaxed."""
+    from openmm import app
+
+    foreign = next(iter(folder.path.glob("trajectory-*")), None)
+    if foreign is not None:
+        raise FfptError(f"{folder.path} holds {foreign.name}, but no run.json: choose another folder")
+    potential.save(folder.potential)
+    with atomic_write(folder.topology) as stream:
+        app.PDBFile.writeFile(topology, atoms.positions / NANOMETRE, stream)
+    reference = atoms if teacher is None else teacher.atoms
+    _write_structure(folder.reference, Atoms(atoms.numbers, reference.positions, cell=atoms.cell, pbc=atoms.pbc))
+    how = "not"
+    if settings.minimize:
+        atoms, how = relax(atoms, potential, topology, teacher, settings, criterion_of(folder, settings))
+    _write_structure(folder.start, atoms)
+    return how
+
+
+def _write_structure(path: Path, atoms: Atoms) -> None:
+    import ase.io
+
+    with atomic_path(path) as temporary:
+        ase.io.write(temporary, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
