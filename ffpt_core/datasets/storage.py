@@ -24,6 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def save(dataset: Dataset, path: str | os.PathLike[str], compressed: bool = True
         "frames": len(dataset),
         "atoms": len(dataset.numbers),
     }
-    arrays = {
+    arrays: dict[str, Any] = {
         "record": np.array(json.dumps(record)),
         "numbers": dataset.numbers.astype(np.uint8),
         "n_atoms": dataset.n_atoms.astype(np.int32),
