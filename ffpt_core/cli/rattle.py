@@ -82,7 +82,7 @@ def _distributions(loaded: Any, dataset: Any, compare: Path | None, seed: int) -
         label, other = compare.stem, read(compare)
     shape = (-1, len(loaded.numbers), 3)
     if other.numbers.size % shape[1] or (other.numbers.reshape(shape[:2]) != loaded.numbers).any():
-        raise FfptError(f"{compare} holds other atoms, or in another order, than {loaded.record.get('name', 'teacher')}")
+        raise FfptError(f"{compare} holds other atoms than the teacher, or in another order")
     minimum = float(loaded.energies_and_forces(loaded.atoms.positions[None])[0][0])
     n_vib = vibrational_degrees_of_freedom(loaded.atoms.positions)
     distributions = {

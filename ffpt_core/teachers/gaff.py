@@ -21,10 +21,11 @@ from ffpt_core.teachers.gaff_parameters import (
     covered,
     fill_gaps,
     gaff_dat,
-    gaff_xml,
+    gaff_ffxml,
     read_frcmod,
     to_ffxml,
 )
+from ffpt_core.teachers.impropers import Improper, improper_torsions
 from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
 
 if TYPE_CHECKING:
@@ -80,10 +81,9 @@ def read_mol2_atoms(text: str) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def neutralised(charges: np.ndarray, total: int) -> np.ndarray:
-    """charges (n_atoms,), e, shifted equally so that they add up to total, to the last bit that matters.
+    """Charges (n_atoms,), e, shifted equally so that they add up to total.
 
-    antechamber rounds to 1e-6, which leaves a residue; Gasteiger's method in antechamber may lose a
-    whole formal charge, which is an error and not a residue.
+    antechamber rounds, which leaves a residue; a whole lost charge would be an error and not a residue.
 
     Raises:
         FfptError: the sum is off by more than 0.05 e.
@@ -164,12 +164,17 @@ def _template(topology: Topology, types: Sequence[str], charges: np.ndarray) -> 
     return f'<ForceField><Residues><Residue name="MOL">{atoms}{bonds}</Residue></Residues></ForceField>'
 
 
-def _check_bonded(topology: Topology, types: Sequence[str], added: Sequence[Entry]) -> None:
-    """OpenMM leaves out a bond or an angle without parameters and says nothing; refuse instead."""
-    neighbours: list[list[int]] = [[] for _ in types]
+def _neighbours(topology: Topology) -> list[list[int]]:
+    """Bonded atoms of every atom."""
+    neighbours: list[list[int]] = [[] for _ in range(topology.getNumAtoms())]
     for first, second in topology.bonds():
         neighbours[first.index].append(second.index)
         neighbours[second.index].append(first.index)
+    return neighbours
+
+
+def _check_bonded(neighbours: list[list[int]], types: Sequence[str], added: Sequence[Entry]) -> None:
+    """OpenMM leaves out a bond or an angle without parameters and says nothing; refuse instead."""
     terms = {("bond", (i, j)) for i, near in enumerate(neighbours) for j in near if i < j}
     terms |= {("angle", (i, j, k)) for j, near in enumerate(neighbours) for i in near for k in near if i < k}
     extra = {(entry.kind, order) for entry in added for order in (entry.classes, entry.classes[::-1])}
@@ -177,6 +182,13 @@ def _check_bonded(topology: Topology, types: Sequence[str], added: Sequence[Entr
         classes = tuple(types[atom] for atom in atoms)
         if not covered(kind, classes) and (kind, classes) not in extra:
             raise FfptError(f"GAFF-2.11 has no parameter for the {kind} {'-'.join(classes)} of atoms {atoms}")
+
+
+def _add_impropers(system: openmm.System, impropers: Sequence[Improper]) -> None:
+    mm = import_openmm()
+    torsions = [force for force in system.getForces() if isinstance(force, mm.PeriodicTorsionForce)]
+    for improper in impropers:
+        torsions[0].addTorsion(*improper.atoms, improper.periodicity, improper.phase, improper.k)
 
 
 def build_system(topology: Topology, typed: Typed) -> tuple[openmm.System, list[Entry]]:
@@ -197,17 +209,21 @@ def build_system(topology: Topology, typed: Typed) -> tuple[openmm.System, list[
     if unknown:
         raise FfptError(f"GAFF-2.11 has no atom type {', '.join(unknown)}")
     added = fill_gaps(read_frcmod(typed.frcmod))
-    _check_bonded(topology, typed.types, added)
-    files: list[Any] = [str(gaff_xml())]
-    files += [io.StringIO(text) for text in (to_ffxml(added), _template(topology, typed.types, typed.charges))]
+    neighbours = _neighbours(topology)
+    _check_bonded(neighbours, typed.types, added)
+    texts = (gaff_ffxml(), to_ffxml(added), _template(topology, typed.types, typed.charges))
+    files: list[Any] = [io.StringIO(text) for text in texts]
     system = mm.app.ForceField(*files).createSystem(
         topology, nonbondedMethod=mm.app.NoCutoff, constraints=None, rigidWater=False, removeCMMotion=False
     )
+    _add_impropers(system, improper_torsions(neighbours, typed.types, added))
     assign_force_groups(system)
     return system, added
 
 
-def gaff_teacher(molecule: Mol, charge_method: str = "am1-bcc", name: str = "", conformers: int = 20, seed: int = 0) -> Teacher:
+def gaff_teacher(
+    molecule: Mol, charge_method: str = "am1-bcc", name: str = "", conformers: int = 20, seed: int = 0
+) -> Teacher:
     """A GAFF-2.11 teacher of any neutral or charged organic molecule that GAFF has types for.
 
     Charges are computed for one conformer: the first of the molecule where it has one, else the one of

@@ -16,15 +16,23 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import permutations
 from pathlib import Path
 
 from ffpt_core.errors import FfptError
 
 LEVEL = "GAFF-2.11"
 
-_KCAL = 4.184  # kJ
-_SECTIONS = {"MASS": "mass", "BOND": "bond", "ANGLE": "angle", "DIHE": "proper", "IMPROPER": "improper", "NONBON": "nonbonded"}
+KILOCALORIE = 4.184
+"""kJ, as in Amber and OpenMM."""
+
+_SECTIONS = {
+    "MASS": "mass",
+    "BOND": "bond",
+    "ANGLE": "angle",
+    "DIHE": "proper",
+    "IMPROPER": "improper",
+    "NONBON": "nonbonded",
+}
 _ATOMS = {"bond": 2, "angle": 3, "proper": 4, "improper": 4}
 
 
@@ -61,7 +69,7 @@ class Entry:
 
     Args:
         kind: "bond", "angle", "proper" or "improper" (its third class is the central atom).
-        classes: GAFF atom types.
+        classes: GAFF atom types; "X" matches any.
         values: as in the file: k, r0 (kcal/mol/A^2, A); k, theta0 (kcal/mol/rad^2, degree);
             divider, k, phase, n; or k, phase, n (kcal/mol, degree).
         comment: what parmchk2 says about its origin.
@@ -73,7 +81,12 @@ class Entry:
     comment: str
 
 
-def _entry(kind: str, line: str) -> Entry:
+def read_entry(kind: str, line: str) -> Entry:
+    """One line of a parameter or frcmod file.
+
+    Raises:
+        FfptError: the line does not have the form of its kind.
+    """
     width = 3 * _ATOMS[kind] - 1  # two characters a type, a dash between two
     classes = tuple(name.strip() for name in line[:width].split("-"))
     count = {"bond": 2, "angle": 2, "proper": 4, "improper": 3}[kind]
@@ -83,7 +96,7 @@ def _entry(kind: str, line: str) -> Entry:
     except ValueError:
         values = ()
     if len(classes) != _ATOMS[kind] or len(values) != count:
-        raise FfptError(f"not a {kind} line of a frcmod file: {line.rstrip()!r}")
+        raise FfptError(f"not a {kind} line of an Amber parameter file: {line.rstrip()!r}")
     return Entry(kind, classes, values, words[count].strip() if len(words) > count else "")
 
 
@@ -102,7 +115,7 @@ def read_frcmod(text: str) -> list[Entry]:
         if word in _SECTIONS:
             kind = _SECTIONS[word]
         elif kind in _ATOMS:
-            entry = _entry(kind, line)
+            entry = read_entry(kind, line)
             if "ATTN" in entry.comment:
                 raise FfptError(f"GAFF-2.11 has no parameter for the {kind} {'-'.join(entry.classes)} and none like it")
             entries.append(entry)
@@ -112,23 +125,36 @@ def read_frcmod(text: str) -> list[Entry]:
 
 
 @lru_cache(maxsize=1)
-def _known() -> tuple[frozenset[str], dict[str, set[tuple[str, ...]]]]:
-    """Atom types, and per kind the class tuples of gaff-2.11.xml ('' matches any type)."""
+def _root() -> ElementTree.Element:
+    """gaff-2.11.xml without its improper torsions, whose order of atoms is not Amber's; see impropers.py."""
     root = ElementTree.parse(gaff_xml()).getroot()
-    types = frozenset(item.get("name", "") for item in root.iterfind("AtomTypes/Type"))
-    known: dict[str, set[tuple[str, ...]]] = {kind: set() for kind in _ATOMS}
-    tags = {"Bond": "bond", "Angle": "angle", "Proper": "proper", "Improper": "improper"}
-    for tag, kind in tags.items():
-        for item in root.iter(tag):
-            names = [item.get(f"class{number}") for number in range(1, _ATOMS[kind] + 1)]
-            if None not in names:
-                known[kind].add(tuple(str(name) for name in names))
-    return types, known
+    for torsions in root.iterfind("PeriodicTorsionForce"):
+        for item in torsions.findall("Improper"):
+            torsions.remove(item)
+    return root
 
 
+@lru_cache(maxsize=1)
+def gaff_ffxml() -> str:
+    """gaff-2.11.xml without improper torsions, as text for OpenMM's ForceField."""
+    return ElementTree.tostring(_root(), encoding="unicode")
+
+
+@lru_cache(maxsize=1)
 def atom_types() -> frozenset[str]:
     """Names of the atom types of GAFF-2.11."""
-    return _known()[0]
+    return frozenset(item.get("name", "") for item in _root().iterfind("AtomTypes/Type"))
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[str, set[tuple[str, ...]]]:
+    """Per kind the class tuples of gaff-2.11.xml ('' matches any type)."""
+    known: dict[str, set[tuple[str, ...]]] = {}
+    for tag, kind in {"Bond": "bond", "Angle": "angle", "Proper": "proper"}.items():
+        numbers = range(1, _ATOMS[kind] + 1)
+        found = [[item.get(f"class{number}") for number in numbers] for item in _root().iter(tag)]
+        known[kind] = {tuple(str(name) for name in names) for names in found if None not in names}
+    return known
 
 
 def _matches(pattern: Sequence[str], classes: Sequence[str]) -> bool:
@@ -139,21 +165,22 @@ def covered(kind: str, classes: Sequence[str]) -> bool:
     """Whether gaff-2.11.xml itself has a term, specific or general, for atom types classes.
 
     Args:
-        kind: "bond", "angle", "proper" or "improper".
-        classes: atom types; the third of an improper is its central atom.
+        kind: "bond", "angle" or "proper".
+        classes: atom types.
     """
-    patterns = _known()[1][kind]
-    if kind == "improper":
-        centre, outer = classes[2], (classes[0], classes[1], classes[3])
-        orders: Iterable[tuple[str, ...]] = [(centre, *order) for order in permutations(outer)]
-    else:
-        orders = [tuple(classes), tuple(reversed(classes))]
-    return any(_matches(pattern, order) for order in orders for pattern in patterns)
+    orders = [tuple(classes), tuple(reversed(classes))]
+    return any(_matches(pattern, order) for order in orders for pattern in _known()[kind])
 
 
 def fill_gaps(entries: Iterable[Entry]) -> list[Entry]:
     """The entries that GAFF-2.11 itself does not cover."""
-    return [entry for entry in entries if not covered(entry.kind, entry.classes)]
+    from ffpt_core.teachers import impropers
+
+    return [
+        entry
+        for entry in entries
+        if not (impropers.covered(entry.classes) if entry.kind == "improper" else covered(entry.kind, entry.classes))
+    ]
 
 
 def _attributes(entry: Entry) -> str:
@@ -161,36 +188,33 @@ def _attributes(entry: Entry) -> str:
     k, centre = entry.values
     names = " ".join(f'class{number}="{name}"' for number, name in enumerate(entry.classes, 1))
     if entry.kind == "bond":
-        return f'{names} length="{centre / 10!r}" k="{2 * k * _KCAL * 100!r}"'
-    return f'{names} angle="{math.radians(centre)!r}" k="{2 * k * _KCAL!r}"'
+        return f'{names} length="{centre / 10!r}" k="{2 * k * KILOCALORIE * 100!r}"'
+    return f'{names} angle="{math.radians(centre)!r}" k="{2 * k * KILOCALORIE!r}"'
 
 
-def _torsions(entries: list[Entry]) -> str:
-    """Proper and Improper elements; lines for the same atoms are terms of one torsion."""
-    groups: dict[tuple[str, tuple[str, ...]], list[tuple[float, float, int]]] = {}
+def _propers(entries: list[Entry]) -> str:
+    """Proper elements; lines for the same atoms are terms of one torsion."""
+    groups: dict[tuple[str, ...], list[tuple[float, float, int]]] = {}
     for entry in entries:
-        divider = entry.values[0] if entry.kind == "proper" else 1.0
-        k, phase, periodicity = entry.values[-3:]
+        divider, k, phase, periodicity = entry.values
         # A negative periodicity only says that another line follows.
-        term = (k / divider * _KCAL, math.radians(phase), abs(round(periodicity)))
-        groups.setdefault((entry.kind, entry.classes), []).append(term)
+        term = (k / divider * KILOCALORIE, math.radians(phase), abs(round(periodicity)))
+        groups.setdefault(entry.classes, []).append(term)
     lines = []
-    for (kind, classes), terms in groups.items():
-        # OpenMM puts the central atom of an improper first.
-        names = classes if kind == "proper" else (classes[2], classes[0], classes[1], classes[3])
-        words = [f'class{number}="{re.sub("^X$", "", name)}"' for number, name in enumerate(names, 1)]
+    for classes, terms in groups.items():
+        words = [f'class{number}="{re.sub("^X$", "", name)}"' for number, name in enumerate(classes, 1)]
         for number, (k, phase, periodicity) in enumerate(terms, 1):
             words.append(f'periodicity{number}="{periodicity}" phase{number}="{phase!r}" k{number}="{k!r}"')
-        lines.append(f"<{kind.capitalize()} {' '.join(words)}/>")
+        lines.append(f"<Proper {' '.join(words)}/>")
     return "".join(lines)
 
 
 def to_ffxml(entries: Iterable[Entry]) -> str:
-    """Entries as an OpenMM force field file to load after gaff-2.11.xml."""
+    """Bonds, angles and proper torsions of entries as an OpenMM force field file to load after gaff_ffxml."""
     entries = list(entries)
     bonds = "".join(f"<Bond {_attributes(entry)}/>" for entry in entries if entry.kind == "bond")
     angles = "".join(f"<Angle {_attributes(entry)}/>" for entry in entries if entry.kind == "angle")
-    torsions = _torsions([entry for entry in entries if entry.kind in ("proper", "improper")])
+    torsions = _propers([entry for entry in entries if entry.kind == "proper"])
     return (
         f"<ForceField><HarmonicBondForce>{bonds}</HarmonicBondForce><HarmonicAngleForce>{angles}</HarmonicAngleForce>"
         f'<PeriodicTorsionForce ordering="amber">{torsions}</PeriodicTorsionForce></ForceField>'

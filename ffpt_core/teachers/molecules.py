@@ -87,7 +87,8 @@ def from_file(path: str | os.PathLike[str], charge: int | None = None, smiles: s
     else:
         raise FfptError(f"{path}: molecules are read from .sdf, .mol, .mol2 and .pdb files, or from SMILES")
     if molecule is None or molecule.GetNumAtoms() == 0:
-        raise FfptError(f"{path}: RDKit finds no valid molecule in it")
+        hint = " (MOL2 files need SYBYL atom types such as C.3, not GAFF's)" if suffix == ".mol2" else ""
+        raise FfptError(f"{path}: RDKit finds no valid molecule in it{hint}")
     if any(atom.GetNumImplicitHs() for atom in molecule.GetAtoms()):
         raise FfptError(f"{path}: hydrogens are missing; add them first, or give a SMILES")
     found = chem.GetFormalCharge(molecule)
@@ -120,6 +121,11 @@ def _from_pdb(chem: Any, path: Path, text: str, charge: int, smiles: str | None)
     return molecule
 
 
+def formal_charge(molecule: Mol) -> int:
+    """Formal charge of a molecule, e."""
+    return int(import_rdkit().GetFormalCharge(molecule))
+
+
 def check_molecule(molecule: Mol) -> None:
     """Refuse what GAFF cannot describe.
 
@@ -138,7 +144,7 @@ def check_molecule(molecule: Mol) -> None:
 
 
 def embedded(molecule: Mol, conformers: int, seed: int) -> Mol:
-    """molecule with conformers, the best first: its own where it has one, else ETKDG ones by MMFF (or UFF) energy.
+    """A copy with conformers, the best first: its own where it has one, else ETKDG ones by MMFF or UFF energy.
 
     Raises:
         FfptError: RDKit finds no 3D structure.

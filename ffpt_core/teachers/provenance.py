@@ -47,7 +47,7 @@ def gaff_record(
         "charge_method": typed.method,
         "atom_types": list(typed.types),
         "charges_e": [round(float(charge), 8) for charge in typed.charges],
-        "parameters": "gaff-2.11.xml of openmmforcefields; gaps filled by parmchk2",
+        "parameters": "gaff-2.11.xml of openmmforcefields, impropers in the order of tleap; gaps filled by parmchk2",
         "added_by_parmchk2": [entry_text(entry) for entry in added],
         "conformers": conformers,
         "seed": seed,

@@ -153,7 +153,7 @@ class Teacher:
         forces *= KJ_PER_MOL_NM
         bad = np.flatnonzero(~(np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))))
         if len(bad):
-            raise FfptError(f"frame {bad[0]}: the energy or a force of {self.level} is not finite (atoms at one place?)")
+            raise FfptError(f"frame {bad[0]}: the energy or a force of {self.level} is not finite: atoms at one place")
         return energies, forces
 
     def energy_terms(self, positions: np.ndarray) -> dict[str, np.ndarray]:

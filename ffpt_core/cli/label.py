@@ -1,0 +1,57 @@
+"""ffpt label: energies and forces for frames from any calculator."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ffpt_core.errors import FfptError
+from ffpt_core.progress import console
+
+
+def label(
+    frames: Annotated[Path, typer.Argument(help="Frames: extended XYZ or npz; labels in it are not looked at.")],
+    calculator: Annotated[
+        str,
+        typer.Option("--calculator", help="tblite:GFN2-xTB, pyscf:PBE/def2-svp, teacher:FOLDER, a .pt file, ase:NAME."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Data set to write, .npz.")],
+    charge: Annotated[int, typer.Option(help="Total charge, e (tblite, pyscf).")] = 0,
+    multiplicity: Annotated[int, typer.Option(min=1, help="2S + 1 (tblite, pyscf).")] = 1,
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes; default: one per core.")] = None,  # noqa: UP045
+    skip_failed: Annotated[bool, typer.Option("--skip-failed", help="Leave out frames that fail.")] = False,
+    length_unit: Annotated[Optional[str], typer.Option(help="Length unit of FRAMES: Angstrom, nm, bohr.")] = None,  # noqa: UP045
+    energy_unit: Annotated[Optional[str], typer.Option(help="Energy unit of its labels, if asked for.")] = None,  # noqa: UP045
+) -> None:
+    """Label frames with a calculator, in parallel.
+
+    Stopped or killed, the same command goes on where it was (finished frames lie in OUTPUT.parts until the
+    end) and writes what an unbroken run would have written. A .json beside the data set says how it was made.
+
+    \b
+    Example:
+      ffpt label frames.xyz -o gfn2.npz --calculator tblite:GFN2-xTB --jobs 2
+    """
+    from ffpt_core.datasets import DatasetWarning, read
+    from ffpt_core.files import read_json
+    from ffpt_core.labelling import Job, parts_folder
+    from ffpt_core.labelling import label as run
+
+    if output.suffix != ".npz":
+        raise FfptError(f"the data set is written as .npz, not as {output.name}")
+    continued = parts_folder(output).is_dir()
+    with warnings.catch_warnings():
+        # The reader says that there are no labels; that is why they are made here.
+        warnings.filterwarnings("ignore", message=".*no (energies|forces) found", category=DatasetWarning)
+        data = read(frames, length_unit=length_unit, energy_unit=energy_unit)
+    work = Job(data, calculator, charge, multiplicity, skip_failed)
+    if continued:
+        console.print(f"continuing with what is in {parts_folder(output)}", highlight=False)
+    labelled = run(work, output, jobs=jobs or len(os.sched_getaffinity(0)))
+    failed = read_json(output.with_suffix(".json"))["failed"]
+    note = f"; {len(failed)} of {len(data)} failed and were left out" if failed else ""
+    console.print(f"{output}: {len(labelled):,} frames labelled with {labelled.level}{note}", highlight=False)
