@@ -262,6 +262,20 @@ def test_bad_extxyz_names_file_and_frame(tmp_path, old, new, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("atom", [0, 20])
+@pytest.mark.parametrize("columns", [(1, "x"), (6, ""), (6, "1.0 2.0"), (slice(None), "")])
+def test_an_unreadable_atom_of_frame_17_names_it(tmp_path, atom, columns):
+    path = tmp_path / "frames.xyz"
+    datasets.write(aspirin_like(30), path)
+    lines = path.read_text().splitlines()
+    words = lines[17 * 23 + 2 + atom].split()
+    words[columns[0]] = columns[1] if isinstance(columns[0], int) else []
+    lines[17 * 23 + 2 + atom] = " ".join(words)
+    path.write_text("\n".join(lines))
+    with pytest.raises(FfptError, match="frame 17: the atom lines do not fit"):
+        read(path)
+
+
 def test_nan_forces_in_frame_17_of_a_file(tmp_path):
     path = tmp_path / "frames.xyz"
     datasets.write(aspirin_like(30), path)

@@ -94,6 +94,26 @@ def _frame_of_row(block: _Block, row: int) -> int:
     return block.first_frame + int(np.searchsorted(np.cumsum(block.counts), row, side="right"))
 
 
+def _table(lines: list[str], kinds: list[tuple[str, str, tuple[int]]]) -> np.ndarray:
+    """Atom lines as a structured array; ValueError where one does not fit."""
+    if any(map(str.isspace, lines)):
+        raise ValueError("an empty line, which numpy would skip")
+    return np.loadtxt(lines, dtype=kinds, comments=None, ndmin=1, encoding="utf-8")
+
+
+def _first_unreadable(lines: list[str], kinds: list[tuple[str, str, tuple[int]]]) -> int:
+    """The row of the first line that makes _table fail, by bisection: numpy's messages count rows in two ways."""
+    low, high = 0, len(lines)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            _table(lines[low:middle], kinds)
+            low = middle
+        except ValueError:
+            high = middle
+    return low
+
+
 @dataclass
 class _Parsed:
     """The atoms of a block."""
@@ -117,15 +137,10 @@ def _parse(block: _Block, forces_keys: tuple[str, ...], path: Path) -> _Parsed:
         if name is not None and columns[names.index(name)][1:] != ("f8", 3):
             raise FfptError(f"{path}: frame {block.first_frame}: {name} must be three real numbers per atom")
     try:
-        table = np.loadtxt(block.lines, dtype=kinds, comments=None, ndmin=1, encoding="utf-8")
+        table = _table(block.lines, kinds)
     except ValueError as error:
-        row = re.search(r"row (\d+)", str(error))
-        # numpy counts from 0 when a number cannot be read and from 1 when a column is missing.
-        at = int(row[1]) - ("columns changed" in str(error)) if row else 0
-        frame = _frame_of_row(block, min(at, len(block.lines) - 1))
+        frame = _frame_of_row(block, _first_unreadable(block.lines, kinds))
         raise FfptError(f"{path}: frame {frame}: the atom lines do not fit Properties={block.properties}") from error
-    if len(table) != len(block.lines):
-        raise FfptError(f"{path}: frames from {block.first_frame}: an atom line is empty")
 
     def column(name: str) -> np.ndarray:
         return np.ascontiguousarray(table[f"{names.index(name)}"])
