@@ -94,9 +94,7 @@ def _tblite(method: str, charge: int, multiplicity: int) -> Resolved:
         raise FfptError(f'tblite is not there ({error}): pip install "ffpt[labels]"') from error
 
     def make() -> Calculator:
-        return TBLite(
-            method=method, charge=charge, multiplicity=multiplicity, accuracy=TBLITE_ACCURACY, verbosity=0
-        )
+        return TBLite(method=method, charge=charge, multiplicity=multiplicity, accuracy=TBLITE_ACCURACY, verbosity=0)
 
     identity = f"tblite:{method} charge {charge} multiplicity {multiplicity} accuracy {TBLITE_ACCURACY}"
     return Resolved("tblite", method, identity, make)

@@ -188,9 +188,7 @@ def _work(job: Job, start: int, stop: int, path: Path | None) -> tuple[int, Chun
     return start, result
 
 
-def _results(
-    job: Job, identity: dict[str, Any], folder: Path | None, jobs: int, quiet: bool
-) -> dict[int, ChunkResult]:
+def _results(job: Job, identity: dict[str, Any], folder: Path | None, jobs: int, quiet: bool) -> dict[int, ChunkResult]:
     """All chunks by their first frame: those that are there already, and the others calculated."""
     total, size = len(job.frames), identity["chunk"]
     results: dict[int, ChunkResult] = {}
@@ -230,9 +228,7 @@ def _calculated(job: Job, todo: list[tuple[int, int, Path | None]], jobs: int) -
         yield from parallel(delayed(_work)(*piece) for piece in pieces)
 
 
-def _assembled(
-    job: Job, identity: dict[str, Any], results: dict[int, ChunkResult]
-) -> tuple[Dataset, dict[int, str]]:
+def _assembled(job: Job, identity: dict[str, Any], results: dict[int, ChunkResult]) -> tuple[Dataset, dict[int, str]]:
     """The labelled data set, and the frames that failed with their reasons."""
     ordered = [results[start] for start in sorted(results)]
     failed = {index: reason for result in ordered for index, reason in sorted(result.failed.items())}

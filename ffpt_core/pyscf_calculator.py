@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
@@ -77,9 +77,10 @@ class PyscfCalculator(Calculator):
                 without basis functions, or an SCF that does not converge.
         """
         super().calculate(atoms, properties, system_changes)
-        if self.atoms.pbc.any():
+        frame = cast(Atoms, self.atoms)
+        if frame.pbc.any():
             raise FfptError("this pyscf calculator is for molecules; the frame is periodic")
-        mean_field = self._mean_field()
+        mean_field = self._mean_field(frame)
         energy = mean_field.kernel()
         if not mean_field.converged:
             raise FfptError(f"the SCF of {self.functional}/{self.basis} did not converge in {MAX_CYCLES} cycles")
@@ -90,9 +91,9 @@ class PyscfCalculator(Calculator):
             "forces": -gradient * HARTREE / BOHR,
         }
 
-    def _mean_field(self) -> Any:
+    def _mean_field(self, atoms: Atoms) -> Any:
         pyscf = _import_pyscf()
-        frame = [(atom.symbol, tuple(atom.position)) for atom in self.atoms]
+        frame = [(atom.symbol, tuple(atom.position)) for atom in atoms]
         try:
             molecule = pyscf.gto.M(
                 atom=frame,

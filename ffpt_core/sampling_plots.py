@@ -40,7 +40,7 @@ def _headroom(axes: Axes, factor: float) -> None:
 
 def draw_distances(axes: Axes, distributions: Mapping[str, DistanceDistribution], bonds: bool) -> None:
     """Densities of pair distances (or bond lengths) of several sets of frames, one colour each."""
-    reach = []
+    reach: list[float] = []
     for (label, distribution), colour in zip(distributions.items(), _COLOURS, strict=False):
         values = distribution.bonds if bonds else distribution.pairs
         axes.stairs(values, distribution.edges, color=colour, label=label, linewidth=1.2)

@@ -21,7 +21,9 @@ from ffpt_core.teachers.gaff_parameters import Entry, fill_gaps, gaff_dat, read_
 DATA = Path(__file__).parent / "data" / "gaff"
 
 MOLECULES: dict[str, str] = {
-    "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
+    # The built-in teacher's: map numbers give its atom order.
+    "aspirin": "[c:1]1([H:15])[c:3]([H:17])[c:4]([H:18])[c:2]([H:16])[c:7]([O:13][C:12]([C:5]([H:19])([H:20])[H:21])"
+    "=[O:9])[c:6]1[C:11](=[O:8])[O:10][H:14]",
     "acetate": "CC(=O)[O-]",
     "methylammonium": "C[NH3+]",
     "pyridine": "c1ccncc1",
@@ -121,7 +123,7 @@ def typed_files(smiles: str) -> tuple[str, str]:
 
     from ffpt_core.teachers.molecules import embedded, from_smiles
 
-    molecule = embedded(from_smiles(smiles), 5, 0)
+    molecule = embedded(from_smiles(smiles), conformers=20, seed=0)
     tools = AmberTools.find()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -12,13 +12,14 @@ from ffpt_core.errors import FfptError
 pytest.importorskip("rdkit")
 pytest.importorskip("openmmforcefields")
 
+from amber_reference import DATA
+
 import ffpt_core.teachers.gaff as gaff
 from ffpt_core.teachers.ambertools import AmberTools
 from ffpt_core.teachers.gaff_parameters import covered, fill_gaps, read_frcmod
 from ffpt_core.teachers.impropers import gaff_impropers, match
 from ffpt_core.teachers.molecules import check_molecule, from_file, from_smiles
 from ffpt_core.teachers.relaxation import FORCE_TOLERANCE
-from amber_reference import DATA
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_parameter_that_nobody_knows_is_an_error() -> None:
         read_frcmod(text)
     with pytest.raises(FfptError, match="van der Waals parameters for atom type zz"):
         read_frcmod("x\nNONBON\n  zz   0.0   0.0   ATTN, need revision\n")
-    with pytest.raises(FfptError, match="not a angle line|not an angle line|angle line"):
+    with pytest.raises(FfptError, match="angle line of an Amber"):
         read_frcmod("x\nANGLE\nc3-c3\n")
 
 
@@ -181,7 +182,7 @@ def test_files_with_missing_hydrogens_or_wrong_names(tmp_path: Path) -> None:
     with pytest.raises(FfptError, match="hydrogens are missing"):
         from_file(bare)
     (tmp_path / "a.cif").write_text("")
-    with pytest.raises(FfptError, match="are read from .sdf"):
+    with pytest.raises(FfptError, match=r"are read from \.sdf"):
         from_file(tmp_path / "a.cif")
     with pytest.raises(FfptError, match="cannot read"):
         from_file(tmp_path / "nothing.sdf")

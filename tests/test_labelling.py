@@ -208,7 +208,8 @@ def broken(frames: Dataset, where: dict[int, float]) -> Dataset:
 
 
 @pytest.mark.parametrize(
-    ("place", "message"), [(200.0, "frame 17: Fragile failed: SCF did not converge after 50 cycles"), (60.0, "frame 17: .*nan")]
+    ("place", "message"),
+    [(200.0, "frame 17: Fragile failed: SCF did not converge after 50 cycles"), (60.0, "frame 17: .*nan")],
 )
 def test_a_failed_frame_is_named_and_the_others_are_kept(
     fragile: None, frames: Dataset, tmp_path: Path, place: float, message: str
@@ -228,7 +229,7 @@ def test_failed_frames_can_be_left_out(fragile: None, frames: Dataset, tmp_path:
     np.testing.assert_array_equal(out.positions, job.frames[np.array(kept)].positions)
     np.testing.assert_array_equal(out.energies, [job.frames[index].positions.sum() for index in kept])
     assert set(json.loads((tmp_path / "out.json").read_text())["failed"]) == {"2", "17"}
-    everything = Job(broken(frames, {index: 200.0 for index in range(20)}), "anything", skip_failed=True)
+    everything = Job(broken(frames, dict.fromkeys(range(20), 200.0)), "anything", skip_failed=True)
     with pytest.raises(FfptError, match="all 20 frames failed; frame 0"):
         label(everything, quiet=True)
 

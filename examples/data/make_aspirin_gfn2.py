@@ -6,6 +6,8 @@ stopped script continues:
     OMP_NUM_THREADS=1 python examples/data/make_aspirin_gfn2.py WORK
 """
 
+# ruff: noqa: E501  # the table of the data card
+
 from __future__ import annotations
 
 import sys

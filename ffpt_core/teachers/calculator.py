@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from ase import Atoms
@@ -39,10 +39,11 @@ class TeacherCalculator(Calculator):
             FfptError: atoms of other elements or in another order than the teacher's.
         """
         super().calculate(atoms, properties, system_changes)
-        if not np.array_equal(self.atoms.numbers, self.teacher.numbers):
+        frame = cast(Atoms, self.atoms)
+        if not np.array_equal(frame.numbers, self.teacher.numbers):
             raise FfptError(
                 f"this teacher is for {self.teacher.atoms.get_chemical_formula()} in its own atom order "
-                f"({self.teacher.atoms.symbols}), not for {self.atoms.symbols}"
+                f"({self.teacher.atoms.symbols}), not for {frame.symbols}"
             )
-        energies, forces = self.teacher.energies_and_forces(self.atoms.positions[None])
+        energies, forces = self.teacher.energies_and_forces(frame.positions[None])
         self.results = {"energy": float(energies[0]), "free_energy": float(energies[0]), "forces": forces[0]}

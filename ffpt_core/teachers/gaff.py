@@ -175,7 +175,9 @@ def _neighbours(topology: Topology) -> list[list[int]]:
 
 def _check_bonded(neighbours: list[list[int]], types: Sequence[str], added: Sequence[Entry]) -> None:
     """OpenMM leaves out a bond or an angle without parameters and says nothing; refuse instead."""
-    terms = {("bond", (i, j)) for i, near in enumerate(neighbours) for j in near if i < j}
+    terms: set[tuple[str, tuple[int, ...]]] = {
+        ("bond", (i, j)) for i, near in enumerate(neighbours) for j in near if i < j
+    }
     terms |= {("angle", (i, j, k)) for j, near in enumerate(neighbours) for i in near for k in near if i < k}
     extra = {(entry.kind, order) for entry in added for order in (entry.classes, entry.classes[::-1])}
     for kind, atoms in sorted(terms):
@@ -241,6 +243,8 @@ def gaff_teacher(
     Raises:
         FfptError: no conformer, no parameters, radicals, more than one molecule; see assign_types.
     """
+    from ase import Atoms
+
     from ffpt_core.teachers.molecules import check_molecule, conformer_positions, embedded
     from ffpt_core.teachers.provenance import gaff_record
     from ffpt_core.teachers.relaxation import relaxed
@@ -252,7 +256,5 @@ def gaff_teacher(
     topology = build_topology(symbols, [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()])
     system, added = build_system(topology, typed)
     record = gaff_record(molecule, typed, added, name=name, conformers=conformers, seed=seed)
-    from ase import Atoms
-
     start = Teacher(system, topology, Atoms(symbols, conformer_positions(molecule)[0]), LEVEL, record)
     return relaxed(start, conformer_positions(molecule))

@@ -96,7 +96,7 @@ def read_entry(kind: str, line: str) -> Entry:
     except ValueError:
         values = ()
     if len(classes) != _ATOMS[kind] or len(values) != count:
-        raise FfptError(f"not a {kind} line of an Amber parameter file: {line.rstrip()!r}")
+        raise FfptError(f"no {kind} line of an Amber parameter file: {line.rstrip()!r}")
     return Entry(kind, classes, values, words[count].strip() if len(words) > count else "")
 
 

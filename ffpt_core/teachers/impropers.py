@@ -61,9 +61,9 @@ def gaff_impropers() -> tuple[Entry, ...]:
 def _order(entry: Entry, outer: Sequence[int], types: Sequence[str]) -> tuple[int, int, int] | None:
     """The outer atoms in the order of entry, lowest indices first, or None where it does not match."""
     wanted = (entry.classes[0], entry.classes[1], entry.classes[3])
-    for order in permutations(sorted(outer)):
-        if all(name in ("X", types[atom]) for name, atom in zip(wanted, order, strict=True)):
-            return order
+    for first, second, last in permutations(sorted(outer)):
+        if all(name in ("X", types[atom]) for name, atom in zip(wanted, (first, second, last), strict=True)):
+            return first, second, last
     return None
 
 

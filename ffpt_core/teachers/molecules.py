@@ -150,21 +150,21 @@ def embedded(molecule: Mol, conformers: int, seed: int) -> Mol:
         FfptError: RDKit finds no 3D structure.
     """
     import_rdkit()
-    from rdkit.Chem import AllChem, Mol
+    from rdkit.Chem import Mol, rdDistGeom, rdForceFieldHelpers
 
     if molecule.GetNumConformers() and molecule.GetConformer().Is3D():
         return molecule
     molecule = Mol(molecule)
-    parameters = AllChem.ETKDGv3()
+    parameters = rdDistGeom.ETKDGv3()
     parameters.randomSeed = seed
-    if not len(AllChem.EmbedMultipleConfs(molecule, conformers, parameters)):
+    if not len(rdDistGeom.EmbedMultipleConfs(molecule, conformers, parameters)):
         parameters.useRandomCoords = True
-        if not len(AllChem.EmbedMultipleConfs(molecule, conformers, parameters)):
+        if not len(rdDistGeom.EmbedMultipleConfs(molecule, conformers, parameters)):
             raise FfptError("RDKit finds no 3D structure for this molecule; give one as SDF or MOL2")
-    if AllChem.MMFFHasAllMoleculeParams(molecule):
-        found = AllChem.MMFFOptimizeMoleculeConfs(molecule, maxIters=2000)
-    elif AllChem.UFFHasAllMoleculeParams(molecule):
-        found = AllChem.UFFOptimizeMoleculeConfs(molecule, maxIters=2000)
+    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
+        found = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule, maxIters=2000)
+    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
+        found = rdForceFieldHelpers.UFFOptimizeMoleculeConfs(molecule, maxIters=2000)
     else:
         return molecule
     order = np.argsort([energy for _, energy in found], kind="stable")

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -223,7 +223,7 @@ class Teacher:
         try:
             system = mm.XmlSerializer.deserialize((folder / "system.xml").read_text())
             topology = mm.app.PDBFile(io.StringIO((folder / "topology.pdb").read_text())).topology
-            atoms = ase.io.read(folder / "relaxed.xyz", format="extxyz")
+            atoms = cast("Atoms", ase.io.read(folder / "relaxed.xyz", index=0, format="extxyz"))
         except (mm.OpenMMException, ValueError, IndexError, KeyError, OSError) as error:
             raise FfptError(f"{folder} is damaged: {error}") from error
         return cls(system=system, topology=topology, atoms=atoms, level=record.pop("level"), record=record)
