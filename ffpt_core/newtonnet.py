@@ -148,9 +148,7 @@ class NewtonNet(nn.Module):
         self.readout_out = nn.Linear(n_features, 1)
         self.to(torch.get_default_dtype())
 
-    def forward(
-        self, numbers: Tensor, pairs: Tensor, displacements: Tensor, scales: Tensor
-    ) -> Tuple[Tensor, Tensor]:
+    def forward(self, numbers: Tensor, pairs: Tensor, displacements: Tensor, scales: Tensor) -> Tuple[Tensor, Tensor]:
         """Atomic energies, and the gradient of their scaled sum with respect to the displacements.
 
         Args:
@@ -234,7 +232,10 @@ class NewtonNet(nn.Module):
             message_bar = _silu_gradient(e1_bar @ kept.w_direction_out, kept.direction_hidden) @ kept.w_direction_in
             if not is_first:
                 e2_bar = (bar_i * kept.vectors_j + bar_j * kept.vectors_i).sum(1)
-                message_bar = message_bar + _silu_gradient(e2_bar @ kept.w_transport_out, kept.transport_hidden) @ kept.w_transport_in
+                message_bar = (
+                    message_bar
+                    + _silu_gradient(e2_bar @ kept.w_transport_out, kept.transport_hidden) @ kept.w_transport_in
+                )
             message_bar = message_bar + features_bar.index_select(0, first) + features_bar.index_select(0, second)
             node_product = kept.phi_i * kept.phi_j
             radial_bar = radial_bar + (message_bar * node_product) @ kept.w_radial
@@ -244,7 +245,9 @@ class NewtonNet(nn.Module):
                 weighted = message_bar * kept.weights
                 phi_bar = _sum_to_atoms(features_bar, first, weighted * kept.phi_j)
                 phi_bar = phi_bar.index_add(0, second, weighted * kept.phi_i)
-                features_bar = features_bar + _silu_gradient(phi_bar @ kept.w_node_out, kept.node_hidden) @ kept.w_node_in
+                features_bar = (
+                    features_bar + _silu_gradient(phi_bar @ kept.w_node_out, kept.node_hidden) @ kept.w_node_in
+                )
 
         distance_bar = (radial_bar * radial_slope).sum(1) - (units_bar * units).sum(1) / distances
         return energies, units * distance_bar.unsqueeze(1) + units_bar / distances.unsqueeze(1)

@@ -8,17 +8,17 @@ Units are OpenMM's: nm, kJ/mol, ps; the settings of a run say theirs.
 
 from __future__ import annotations
 
-from ffpt_openmm.force import create_force, create_system
-from ffpt_openmm.guard import StabilityReporter, UnphysicalFrameError
-from ffpt_openmm.settings import MDSettings
-from ffpt_openmm.simulation import MDResult, run_md
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "MDResult",
-    "MDSettings",
-    "StabilityReporter",
-    "UnphysicalFrameError",
-    "create_force",
-    "create_system",
-    "run_md",
-]
+if TYPE_CHECKING:
+    from ffpt_openmm.force import create_force, create_system
+
+__all__ = ["create_force", "create_system"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when used, as in ffpt_core: torch and OpenMM take seconds."""
+    if name in __all__:
+        return getattr(importlib.import_module("ffpt_openmm.force"), name)
+    raise AttributeError(f"module 'ffpt_openmm' has no attribute {name!r}")

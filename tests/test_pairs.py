@@ -51,7 +51,9 @@ def test_isolated_pairs_are_those_of_ase() -> None:
     positions = np.random.default_rng(1).uniform(0, 14, (100, 3))
     found = pairs.isolated_pairs(torch.tensor(positions), 5.0).numpy()
     i, j = neighbor_list("ij", Atoms("H100", positions), 5.0)
-    assert sorted(map(tuple, found.T.tolist())) == sorted((a, b) for a, b in zip(i.tolist(), j.tolist(), strict=True) if a < b)
+    assert sorted(map(tuple, found.T.tolist())) == sorted(
+        (a, b) for a, b in zip(i.tolist(), j.tolist(), strict=True) if a < b
+    )
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

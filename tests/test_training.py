@@ -72,7 +72,9 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 def test_training_learns_a_surface_with_a_large_zero(folder: Path) -> None:
     morse_frames(200, zero=-1000.0).save(folder / "frames.npz")
-    result = train(make_configuration(settings(folder, epochs=60, ema=0.98, learning_rate=6e-3, schedule={"kind": "cosine"})))
+    result = train(
+        make_configuration(settings(folder, epochs=60, ema=0.98, learning_rate=6e-3, schedule={"kind": "cosine"}))
+    )
     forces = morse_frames(200).forces
     assert result.validation.force_mae < 0.15 * np.abs(forces).mean()
     assert result.validation.energy_mae < 0.1
@@ -148,7 +150,9 @@ def test_kept_shifts_stay(folder: Path) -> None:
 def test_robust_loss_is_squared_near_zero_and_linear_far_out() -> None:
     configuration = LossConfiguration(kind="robust", energy_delta=1.0, force_delta=2.0)
     near, far = torch.full((4,), 0.5), torch.full((4,), 1000.0)
-    for one, other in zip(loss_terms(configuration, near, near), loss_terms(LossConfiguration(), near, near), strict=True):
+    for one, other in zip(
+        loss_terms(configuration, near, near), loss_terms(LossConfiguration(), near, near), strict=True
+    ):
         assert one == pytest.approx(other)
     energy, force = loss_terms(configuration, far, far)
     assert energy == pytest.approx(2 * 1000 - 1)

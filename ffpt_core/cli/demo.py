@@ -31,7 +31,13 @@ def demo(
     settings = aspirin.Settings(seed=seed)
     if quick:
         settings = aspirin.Settings(
-            rattled_frames=1000, n_train=40, n_validation=10, epochs=2, replicas=2, lengths={500: 0.1, 1000: 0.05}, seed=seed
+            rattled_frames=1000,
+            n_train=40,
+            n_validation=10,
+            epochs=2,
+            replicas=2,
+            lengths={500: 0.1, 1000: 0.05},
+            seed=seed,
         )
     report = aspirin.run(output.resolve(), settings)
     console.print(f"open {report} in a browser")

@@ -11,7 +11,9 @@ import typer
 def evaluate(
     models: Annotated[list[Path], typer.Argument(help="Potential files.")],
     data: Annotated[Path, typer.Option(help="Labelled frames (extxyz, npz).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of evaluate.json and evaluate.png.")] = Path("."),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of evaluate.json and evaluate.png.")] = Path(
+        "."
+    ),
     batch_size: Annotated[int, typer.Option(help="Frames evaluated at once.")] = 20,
 ) -> None:
     """Compare energies and forces of potentials with labels: a table, JSON and a parity picture.

@@ -13,7 +13,20 @@ from ffpt_core import __version__
 from ffpt_core.errors import FfptError
 from ffpt_core.progress import console
 
-VERBS = ("teacher", "rattle", "label", "data", "train", "evaluate", "scan", "export", "analyze", "report", "demo", "doctor")
+VERBS = (
+    "teacher",
+    "rattle",
+    "label",
+    "data",
+    "train",
+    "evaluate",
+    "scan",
+    "export",
+    "analyze",
+    "report",
+    "demo",
+    "doctor",
+)
 """Verbs of ffpt_core, in the order in which work flows; each is cli/<verb>.py with a function of its name."""
 
 PLUGINS = "ffpt.commands"
@@ -37,7 +50,9 @@ def _options(
 
 def make_app() -> typer.Typer:
     """The command with all verbs, those of installed plugins included."""
-    app = typer.Typer(name="ffpt", no_args_is_help=True, add_completion=False, context_settings={"max_content_width": 110})
+    app = typer.Typer(
+        name="ffpt", no_args_is_help=True, add_completion=False, context_settings={"max_content_width": 110}
+    )
     app.callback()(_options)
     commands = {verb: getattr(importlib.import_module(f"ffpt_core.cli.{verb}"), verb) for verb in VERBS}
     commands.update({point.name: point.load() for point in entry_points(group=PLUGINS)})

@@ -7,52 +7,26 @@ same few reference frames for the same number of epochs; one of them was pre-tra
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ffpt_core.datasets import aspirin_gfn2
+from ffpt_core.demos.aspirin_report import write_report
+from ffpt_core.demos.aspirin_settings import (
+    FINETUNED,
+    METHYL_CARBON,
+    METHYL_HYDROGENS,
+    PRETRAINED,
+    RUNS,
+    SCRATCH,
+    Settings,
+    md_folder,
+)
 from ffpt_core.demos.runner import Runner, Step, step
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
 from ffpt_core.progress import console
-
-SCRATCH, PRETRAINED, FINETUNED = "from scratch", "pre-trained", "pre-trained + fine-tuned"
-RUNS = {SCRATCH: "scratch", PRETRAINED: "pretrained", FINETUNED: "finetuned"}
-"""Name for the reader, and folder."""
-
-METHYL_CARBON, METHYL_HYDROGENS = 4, (18, 19, 20)
-"""Atoms of the built-in aspirin, counted from 0."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much of everything; the defaults fit into 20 minutes on two cores.
-
-    Args:
-        rattled_frames: GAFF frames to pre-train on, once each.
-        n_train: GFN2-xTB frames to fine-tune on, and to train on from scratch.
-        n_validation: more of them, to choose the weights.
-        epochs: of fine-tuning, and of training from scratch.
-        replicas: MD runs of each potential at each temperature.
-        lengths: ps of each, by temperature in K.
-        seed: of everything.
-    """
-
-    rattled_frames: int = 30_000
-    n_train: int = 300
-    n_validation: int = 50
-    epochs: int = 60
-    replicas: int = 4
-    lengths: Mapping[int, float] = None  # type: ignore[assignment]  # set below: a mapping cannot be a default
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.lengths is None:
-            object.__setattr__(self, "lengths", {500: 10.0, 1000: 5.0})
 
 
 def run(folder: Path, settings: Settings | None = None) -> Path:
@@ -79,7 +53,7 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     )
     runner.run(_dynamics(FINETUNED, settings, jobs=2))
     runner.run(_scans(), [_evaluation(), *_analyses(settings)])
-    _write_report(folder, settings, runner)
+    write_report(folder, settings, runner.commands)
     runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
     return folder / "report.html"
 
@@ -134,17 +108,13 @@ def _training(name: str, settings: Settings, compile_flag: str) -> Step:
     )  # fmt: skip
 
 
-def _md_folder(name: str, kelvin: int) -> str:
-    return f"md/{RUNS[name]}-{kelvin}K"
-
-
 def _dynamics(name: str, settings: Settings, jobs: int) -> list[Step]:
     return [
         step(
             f"md-{RUNS[name]}-{kelvin}K", f"MD {name}, {settings.replicas} x {length:g} ps at {kelvin} K",
             "md", f"{RUNS[name]}/potential.pt", "--teacher", "teacher", "--temperature", kelvin,
             "--length", length, "--replicas", settings.replicas, "--jobs", jobs, "--seed", settings.seed,
-            "-o", _md_folder(name, kelvin),
+            "-o", md_folder(name, kelvin),
         )
         for kelvin, length in settings.lengths.items()
     ]  # fmt: skip
@@ -174,7 +144,7 @@ def _evaluation() -> Step:
 def _analyses(settings: Settings) -> list[Step]:
     steps = []
     for kelvin in settings.lengths:
-        runs = [f"{name}={_md_folder(name, kelvin)}" for name in (SCRATCH, FINETUNED)]
+        runs = [f"{name}={md_folder(name, kelvin)}" for name in (SCRATCH, FINETUNED)]
         output = ("-o", f"analysis-{kelvin}K")
         steps.append(
             step(f"stability-{kelvin}K", f"Stability at {kelvin} K", "analyze", "stability", *runs,
@@ -185,20 +155,3 @@ def _analyses(settings: Settings) -> list[Step]:
             steps.append(step("h-of-r", "Distances h(r) in MD", "analyze", "h-of-r", *runs, *reference, *output))
             steps.append(step("energy", "Temperature", "analyze", "energy", *runs, "--skip", 1, *output))
     return steps
-
-
-def _write_report(folder: Path, settings: Settings, runner: Runner) -> None:
-    """report.json: what the page shows, from the results on disk."""
-    from ffpt_core.training.plots import plot_learning_curve
-
-    results = {name: read_json(folder / run / "result.json") for name, run in RUNS.items()}
-    figure = plot_learning_curve({name: results[name]["history"] for name in (SCRATCH, FINETUNED)})
-    figure.savefig(folder / "learning_curves.png", dpi=150)
-    write_json(folder / "report.json", _report(folder, settings, results, runner))
-
-
-def _report(folder: Path, settings: Settings, results: Mapping[str, Any], runner: Runner) -> dict[str, Any]:
-    audit = read_json(folder / "scans" / "audit.json")
-    stability = {k: read_json(folder / f"analysis-{k}K" / "stability.json")["survival"] for k in settings.lengths}
-    errors = {name: results[name]["test"] for name in (SCRATCH, FINETUNED)}
-    return {"errors": errors, "audit": audit, "stability": stability, "commands": runner.commands}

@@ -74,9 +74,7 @@ class FramePairs:
             self.translations = np.concatenate(blocks)[order]
 
 
-def _isolated_block(
-    dataset: Dataset, frames: np.ndarray, n_atoms: int, cutoff: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _isolated_block(dataset: Dataset, frames: np.ndarray, n_atoms: int, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of isolated frames of one size: (n_pairs,) frame numbers, (2, n_pairs) int32 atoms within the frame."""
     candidates = all_pairs(n_atoms).numpy()
     positions = dataset.positions[dataset.offsets[frames][:, None] + np.arange(n_atoms)]

@@ -62,7 +62,7 @@ class ScheduleConfiguration(_Section):
     kind: Literal["plateau", "cosine"] = "plateau"
     factor: float = Field(0.7, gt=0, lt=1, description="plateau: multiply by this")
     patience: int = Field(50, ge=0, description="plateau: epochs without improvement before it")
-    final_fraction: float = Field(0.01, gt=0, lt=1, description="stop (plateau) or end (cosine) at this part of the rate")
+    final_fraction: float = Field(0.01, gt=0, lt=1, description="end at this part of the first rate")
     warmup: int = Field(0, ge=0, description="steps of linear rise at the start")
 
 

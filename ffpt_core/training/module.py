@@ -18,9 +18,7 @@ from ffpt_core.training.batches import Batch
 from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
 
 
-def loss_terms(
-    configuration: LossConfiguration, energy_errors: Tensor, force_errors: Tensor
-) -> tuple[Tensor, Tensor]:
+def loss_terms(configuration: LossConfiguration, energy_errors: Tensor, force_errors: Tensor) -> tuple[Tensor, Tensor]:
     """Mean squared, or robust, error of energies (eV^2) and of force components (eV^2/Angstrom^2)."""
     if configuration.kind == "mse":
         return energy_errors.square().mean(), force_errors.square().mean()
@@ -117,8 +115,8 @@ class PotentialModule(lightning.LightningModule):
         """One row of history: the errors, the weighted squared error that plateau and best weights go by."""
         row = {name: self._mean(name) for name in ("train_loss", "energy_mae", "force_mae")}
         loss = self.configuration.loss
-        row["validation_loss"] = (
-            loss.energy_weight * self._mean("energy_mse") + loss.force_weight * self._mean("force_mse")
+        row["validation_loss"] = loss.energy_weight * self._mean("energy_mse") + loss.force_weight * self._mean(
+            "force_mse"
         )
         row["learning_rate"] = self.optimizers().param_groups[0]["lr"]
         row["epoch"] = self.current_epoch + 1
