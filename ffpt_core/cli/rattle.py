@@ -41,9 +41,9 @@ def rattle(
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
     loaded = load_teacher(teacher)
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     dataset = rattle_and_label(loaded, frames, sigma, seed)
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     # Noise does not compress: packing would take longer than labelling.
     dataset.save(output, compressed=False, precision=precision)
     energies, distributions = _distributions(loaded, dataset, compare, seed)
@@ -56,6 +56,7 @@ def rattle(
             "sigma_A": sigma,
             "seed": seed,
             "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
             "frames_per_second": frames / seconds,
             "fingerprint": dataset.fingerprint,
             "energies": energies.to_dict(),

@@ -23,7 +23,7 @@ def teacher(
         Optional[str], typer.Option(help="The molecule as SMILES; with a PDB file, the template of its bonds.")  # noqa: UP045
     ] = None,
     charge: Annotated[Optional[int], typer.Option(help="Formal charge, e; for PDB files of ions.")] = None,  # noqa: UP045
-    charges: Annotated[str, typer.Option(help="Partial charges: am1-bcc or gasteiger.")] = "am1-bcc",
+    charge_method: Annotated[str, typer.Option(help="Partial charges: am1-bcc or gasteiger.")] = "am1-bcc",
     name: Annotated[str, typer.Option(help="Name for the record; default: the SMILES.")] = "",
     conformers: Annotated[int, typer.Option(min=1, help="Conformers to relax when there are no coordinates.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the conformers.")] = 0,
@@ -42,7 +42,7 @@ def teacher(
     if source in BUILT_IN and smiles is None:
         made = built_in(str(source))
     else:
-        made = _gaff(source, smiles, charge, charges, name, conformers, seed)
+        made = _gaff(source, smiles, charge, charge_method, name, conformers, seed)
     made.save(output)
     if made.record.get("warning"):
         console.print(f"warning: {made.record['warning']}", style="bold yellow", highlight=False, soft_wrap=True)
@@ -56,7 +56,13 @@ def teacher(
 
 
 def _gaff(
-    source: str | None, smiles: str | None, charge: int | None, charges: str, name: str, conformers: int, seed: int
+    source: str | None,
+    smiles: str | None,
+    charge: int | None,
+    charge_method: str,
+    name: str,
+    conformers: int,
+    seed: int,
 ) -> Teacher:
     from ffpt_core.teachers.gaff import gaff_teacher
     from ffpt_core.teachers.molecules import formal_charge, from_file, from_smiles
@@ -72,4 +78,4 @@ def _gaff(
             raise FfptError(f"--smiles goes with a PDB file or alone; {source} brings its own bonds")
         molecule = from_file(source, charge=charge, smiles=smiles)
     with console.status("types and charges with antechamber, then relaxing"):
-        return gaff_teacher(molecule, charges, name=name, conformers=conformers, seed=seed)
+        return gaff_teacher(molecule, charge_method, name=name, conformers=conformers, seed=seed)

@@ -75,8 +75,10 @@ def from_file(path: str | os.PathLike[str], charge: int | None = None, smiles: s
     path = Path(path)
     try:
         text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FfptError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise FfptError(f"{path} is not a text file") from error
     suffix = path.suffix.lower()
     if suffix in (".sdf", ".mol"):
         molecule = chem.MolFromMolBlock(text, removeHs=False)
