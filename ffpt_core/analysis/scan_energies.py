@@ -105,9 +105,9 @@ def plot_scans(
     if not results:
         raise FfptError("there is no scan to draw")
     labels = list(dict.fromkeys(label for result in results for label in result.energies))
-    columns = columns or min(len(results), 3 if len(results) <= 6 else 5)
+    columns = columns or min(len(results), 3 if len(results) <= 6 else 4)
     rows = -(-len(results) // columns)
-    figure, axes = style.new_figure(rows, columns, width=3.0 if columns > 3 else 3.6, height=2.4)
+    figure, axes = style.new_figure(rows, columns, width=2.6 if columns > 3 else 3.3, height=2.2)
     colours = style.colours(labels, reference)
     for result, panel in zip(results, axes, strict=False):
         _draw(panel, result, colours, reference, ceiling)

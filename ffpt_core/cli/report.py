@@ -1,0 +1,30 @@
+"""``ffpt report``: one HTML page about a folder of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of results, with a report.json if there is one.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page; default: report.html in the folder.")
+    ] = None,
+) -> None:
+    """Make one self-contained HTML page: headline numbers, tables, pictures, methods and versions.
+
+    What it shows stands in report.json; without one, the known results in the folder and below are shown as
+    they are found.
+
+    \b
+    Example:
+      ffpt report results/ -o report.html
+    """
+    from ffpt_core.progress import console
+    from ffpt_core.report import build_report
+
+    path = build_report(folder, output)
+    console.print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False)

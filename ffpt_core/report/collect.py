@@ -1,0 +1,81 @@
+"""A report of a folder that has no report.json: the known results in it, in the order of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ffpt_core.errors import FfptError
+from ffpt_core.files import read_json
+from ffpt_core.report import tables
+from ffpt_core.report.content import Figure, Link, Report, Section, Table
+
+_KNOWN: tuple[tuple[str, str, Callable[[Any], Table] | None, tuple[tuple[str, str], ...]], ...] = (
+    ("learning_curve.png", "Training", None, (("learning_curve.png", "Validation errors and learning rate by epoch."),)),
+    ("evaluate.json", "Errors", tables.evaluation_table, (("evaluate.png", "Errors against the labels."),)),
+    (
+        "audit.json",
+        "Scans and holes",
+        tables.holes_table,
+        (
+            ("scans.png", "Rigid scans, energies relative to the start geometry (dotted line)."),
+            ("audit.png", "Lowest energy of each bond and angle where it is unphysical; a cross is a hole."),
+            ("all-bonds.png", "Rigid scans of all bonds."),
+            ("all-angles.png", "Rigid scans of all H-X-H angles."),
+        ),
+    ),
+    (
+        "stability.json",
+        "Stability",
+        tables.stability_table,
+        (("stability.png", "Kaplan-Meier survival of the replicas with 95 % confidence limits."),),
+    ),
+    (
+        "h-of-r.json",
+        "Structure",
+        tables.distances_table,
+        (("h-of-r.png", "Distribution of interatomic distances, and its difference from the reference."),),
+    ),
+    ("energy.json", "Temperature and energy", tables.temperatures_table, (("energy.png", "Temperature and energy."),)),
+)
+"""File that stands for a result, title of its section, its table, and pictures beside it with captions."""
+
+
+def collect(folder: Path) -> Report:
+    """The known results below a folder as a report.
+
+    Args:
+        folder: searched with its subfolders; several results of a kind share a section.
+
+    Raises:
+        FfptError: nothing known is there, or a file is not what its name says.
+    """
+    sections = []
+    for name, title, make_table, pictures in _KNOWN:
+        section = Section(title=title)
+        for path in sorted(folder.rglob(name)):
+            where = path.parent.relative_to(folder)
+            if make_table is not None:
+                section.tables.append(_table(make_table, path, where))
+                section.files.append(Link(path=str(where / name)))
+            beside = [(where / file, caption) for file, caption in pictures if (path.parent / file).is_file()]
+            section.figures += [Figure(path=str(file), caption=_placed(text, where)) for file, text in beside]
+        if section.tables or section.figures:
+            sections.append(section)
+    if not sections:
+        raise FfptError(f"{folder} holds no report.json and no results of ffpt train, evaluate, scan or analyze")
+    return Report(title=folder.resolve().name, sections=sections)
+
+
+def _table(make_table: Callable[[Any], Table], path: Path, where: Path) -> Table:
+    content: Mapping[str, Any] = read_json(path)
+    try:
+        table = make_table(content)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise FfptError(f"{path} is not a file that ffpt wrote under this name: {error!r}") from error
+    return table.model_copy(update={"caption": _placed(table.caption, where)})
+
+
+def _placed(caption: str, where: Path) -> str:
+    return caption if where == Path() else f"{caption} (`{where}`)".strip()

@@ -1,0 +1,155 @@
+"""Tables of a report from the JSON files that the verbs write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ffpt_core.report.content import Cell, Table
+
+
+def training_table(results: Mapping[str, Mapping[str, Any]], caption: str = "") -> Table:
+    """Error, data and time of each potential.
+
+    Args:
+        results: the result.json of ``ffpt train`` by the label of the potential.
+        caption: None of the numbers' conditions but what they are measured on: "On 1,150 GFN2-xTB frames."
+    """
+    rows: list[list[Cell]] = []
+    for label, result in results.items():
+        errors = result.get("test") or result.get("validation") or {}
+        seconds = result.get("training_seconds")
+        rows.append(
+            [
+                label,
+                _milli(errors.get("energy_mae")),
+                _milli(errors.get("force_mae")),
+                result.get("train_frames"),
+                result.get("epochs"),
+                None if seconds is None else _duration(seconds),
+            ]
+        )
+    columns = ["Potential", "Energy MAE (meV)", "Force MAE (meV/Å)", "Training frames", "Epochs", "Training time"]
+    return Table(columns=columns, rows=rows, caption=caption)
+
+
+def evaluation_table(evaluation: Mapping[str, Any], caption: str = "") -> Table:
+    """Errors of each potential, from the evaluate.json of ``ffpt evaluate``."""
+    names = ("energy_mae", "energy_rmse", "force_mae", "force_rmse")
+    rows = [
+        [label, *(_milli(errors.get(name)) for name in names), errors.get("frames")]
+        for label, errors in evaluation["errors"].items()
+    ]
+    columns = ["Potential", "Energy MAE (meV)", "RMSE", "Force MAE (meV/Å)", "RMSE", "Test frames"]
+    level = f" Labels: {evaluation['level']}." if evaluation.get("level") else ""
+    return Table(columns=columns, rows=rows, caption=caption or f"Errors on test frames.{level}")
+
+
+def holes_table(audits: Sequence[Mapping[str, Any]], caption: str = "") -> Table:
+    """How many scans of each potential have a hole, from the audit.json of ``ffpt scan``."""
+    rows: list[list[Cell]] = []
+    for audit in audits:
+        row: list[Cell] = [audit["label"]]
+        for kind in ("bond", "angle"):
+            counts = audit["counts"][kind]
+            lowest = [one["lowest"] for one in audit["findings"] if one["kind"] == kind and one["lowest"] is not None]
+            row += [f"{counts['holes']} of {counts['scans']}" if counts["scans"] else None]
+            row += [_decimals(min(lowest)) if lowest else None]
+        rows.append(row)
+    columns = ["Potential", "Bonds with a hole", "Lowest cost (eV)", "Angles with a hole", "Lowest cost (eV)"]
+    return Table(columns=columns, rows=rows, caption=caption or _holes_caption(audits))
+
+
+def _holes_caption(audits: Sequence[Mapping[str, Any]]) -> str:
+    rules = audits[0]["rules"]
+    return (
+        f"A bond has a hole when it costs less than {rules['bond_energy']:g} eV to stretch it by {rules['stretch']:g} Å "
+        f"or more, or to compress it by {rules['compression']:g} Å; an angle, when it costs less than "
+        f"{rules['closed_energy']:g} eV to close it to {rules['closed']:g} degrees or less, or less than "
+        f"{rules['opened_energy']:g} eV to open it to {rules['opened']:g} or more; either, when the energy has a second "
+        "minimum below these bounds. Scans are rigid. The lowest cost is that of all geometries beyond these limits."
+    )
+
+
+def costs_table(audits: Sequence[Mapping[str, Any]], name: str, caption: str = "") -> Table:
+    """Energies of one bond or angle at the lengths or angles of an audit.
+
+    Args:
+        audits: content of audit.json.
+        name: of the scan: "bond C4-H18".
+        caption: of the table.
+    """
+    rows: list[list[Cell]] = []
+    points: list[str] = []
+    for audit in audits:
+        finding = next(one for one in audit["findings"] if one["name"] == name)
+        points = list(finding["energies"])
+        rows.append([audit["label"], *(_decimals(energy) for energy in finding["energies"].values())])
+    unit = "Å" if name.startswith("bond") else "degrees"
+    columns = ["Potential", *(f"{float(point):g} {unit} (eV)" for point in points)]
+    return Table(columns=columns, rows=rows, caption=caption or f"Energy of the {name.replace('-', '–')}, others rigid.")
+
+
+def stability_table(stability: Mapping[str, Any], caption: str = "") -> Table:
+    """Failures of each set of replicas, from the stability.json of ``ffpt analyze stability``."""
+    rows: list[list[Cell]] = []
+    for label, curve in stability["survival"].items():
+        failed = sorted((one for one in curve["replicas"] if not one["censored"]), key=lambda one: one["time"])
+        first = f"{failed[0]['time']:.2f}" if failed else None
+        alive = f"{curve['fraction'][-1]:.2f} ({curve['lower'][-1]:.2f} to {curve['upper'][-1]:.2f})"
+        why = re.sub(r"(?<=\d) A\b", " Å", failed[0]["reason"]) if failed else None
+        total = f"{curve['watched_ps']:,.1f}"
+        rows.append([label, f"{curve['n_failed']} of {curve['n_replicas']}", first, total, alive, why])
+    columns = ["Potential", "Failed", "First failure (ps)", "Simulated (ps)", "Alive at the end (95 %)", "First reason"]
+    return Table(columns=columns, rows=rows, caption=caption)
+
+
+def distances_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Errors of h(r), from the h-of-r.json of ``ffpt analyze h-of-r``."""
+    rows: list[list[Cell]] = [
+        [
+            label,
+            f"{error['mae']:.3f} ± {error['error']:.3f}",
+            _decimals(error["floor"], 3),
+            record["distributions"][label]["n_frames"],
+        ]
+        for label, error in record["errors"].items()
+    ]
+    columns = ["Potential", "MAE of h(r)", "Two halves of the reference", "Frames"]
+    reference = record["reference"].removesuffix(" (reference)")
+    return Table(columns=columns, rows=rows, caption=caption or f"Integral error of h(r) against {reference}.")
+
+
+def temperatures_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Temperature and energy drift of each replica, from the energy.json of ``ffpt analyze energy``."""
+    rows: list[list[Cell]] = [
+        [
+            label,
+            run["name"],
+            f"{run['temperature_k']:.1f} ± {run['temperature_error_k']:.1f}",
+            None if run["target_k"] is None else f"{run['target_k']:g}",
+            f"{run['drift_mev_per_atom_per_ps']:.3f} ± {run['drift_error_mev_per_atom_per_ps']:.3f}".replace("-", "−"),
+        ]
+        for label, group in record.items()
+        for run in group
+    ]
+    columns = ["Potential", "Replica", "Temperature (K)", "Thermostat (K)", "Energy drift (meV/atom/ps)"]
+    return Table(columns=columns, rows=rows, caption=caption or "Temperature, and slope of the total energy.")
+
+
+def _milli(value: float | None) -> str | None:
+    """An error in eV as meV."""
+    return None if value is None else f"{1000.0 * value:.1f}"
+
+
+def _decimals(value: float | None, digits: int = 2) -> str | None:
+    # Adding zero turns the -0.0 of a rounded small number into 0.0.
+    return None if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+
+
+def _duration(seconds: float) -> str:
+    """"95 s", "12 min" or "3.4 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
