@@ -13,12 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ffpt_openmm.force import create_force, create_system
+    from ffpt_openmm.guard import StabilityReporter, UnphysicalFrameError
+    from ffpt_openmm.settings import MDSettings
+    from ffpt_openmm.simulation import MDResult, run_md
 
-__all__ = ["create_force", "create_system"]
+_HOMES = {
+    "MDResult": "simulation",
+    "MDSettings": "settings",
+    "StabilityReporter": "guard",
+    "UnphysicalFrameError": "guard",
+    "create_force": "force",
+    "create_system": "force",
+    "run_md": "simulation",
+}
+
+__all__ = [
+    "MDResult",
+    "MDSettings",
+    "StabilityReporter",
+    "UnphysicalFrameError",
+    "create_force",
+    "create_system",
+    "run_md",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Imported when used, as in ffpt_core: torch and OpenMM take seconds."""
-    if name in __all__:
-        return getattr(importlib.import_module("ffpt_openmm.force"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"ffpt_openmm.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'ffpt_openmm' has no attribute {name!r}")

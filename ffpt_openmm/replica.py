@@ -70,19 +70,24 @@ class RunFolder:
         return self.path / f"failure-{replica}.xyz"
 
     @contextlib.contextmanager
-    def locked(self, replica: int) -> Iterator[None]:
-        """Hold a replica, so that no other process runs it.
+    def locked(self, replica: int | None = None) -> Iterator[None]:
+        """Hold the run, or one of its replicas, so that no other process continues it at the same time.
 
         Raises:
-            FfptError: another process runs it.
+            FfptError: another process holds it; the folder cannot be written to.
         """
         import fcntl
 
-        with open(self.path / f".lock-{replica}", "w") as stream:
+        name, what = (".lock", "") if replica is None else (f".lock-{replica}", f"replica {replica} of ")
+        with contextlib.ExitStack() as stack:
             try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stream = stack.enter_context(open(self.path / name, "w"))
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise FfptError(f"replica {replica} of {self.path} is being run by another process") from None
+                raise FfptError(f"{what}{self.path} is being run by another process") from None
+            except OSError as error:
+                raise FfptError(f"cannot write to {self.path}: {error.strerror or error}") from error
             yield
 
 

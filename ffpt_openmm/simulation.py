@@ -101,17 +101,25 @@ def run_md(
     )
     atoms = _geometry(topology, structure, teacher)
     model.check_elements(atoms.numbers)
-    record = _prepare(prepared, model, source, topology, atoms, teacher, settings)
+    with prepared.locked():
+        record = _prepare(prepared, model, source, topology, atoms, teacher, settings)
+        _run(prepared, record, settings, jobs or _default_jobs(settings), threads, progress)
+    return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
+
+
+def _run(
+    folder: RunFolder, record: dict[str, Any], settings: MDSettings, jobs: int, threads: int, progress: bool
+) -> None:
+    """Run what is not over yet, and keep the record up to date."""
     waiting = [index for index, outcome in enumerate(record["replicas"]) if not _is_over(outcome, settings)]
     with ExitStack() as stack:
         advance: Callable[[int], None] = _ignore
         if progress and waiting:
             title = f"MD, {len(waiting)} replica{'s' if len(waiting) > 1 else ''}"
             advance = stack.enter_context(progress_bar(title, len(waiting) * settings.steps, "steps"))
-        for index, outcome in run_replicas(prepared, waiting, jobs or _default_jobs(settings), threads, advance):
+        for index, outcome in run_replicas(folder, waiting, jobs, threads, advance):
             record["replicas"][index] = dataclasses.asdict(outcome)
-            write_json(prepared.record, record)
-    return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
+            write_json(folder.record, record)
 
 
 def _ignore(steps: int) -> None:
