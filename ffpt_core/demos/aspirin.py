@@ -42,9 +42,7 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, settings)
     _write_data(folder, settings)
-    compile_flag = "--compile" if shutil.which("g++") or shutil.which("c++") else "--no-compile"
-    if compile_flag == "--no-compile":
-        console.print("no C++ compiler found: training runs uncompiled, about 1.5 times slower")
+    compile_flag = "--compile" if settings.compile and _has_compiler() else "--no-compile"
     runner = Runner(folder)
     runner.run([step("teacher", "GAFF-2.11 teacher of aspirin", "teacher", "aspirin", "-o", "teacher")])
     runner.run(
@@ -56,6 +54,13 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     write_report(folder, settings, runner.commands)
     runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
     return folder / "report.html"
+
+
+def _has_compiler() -> bool:
+    found = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+    if not found:
+        console.print("no C++ compiler found: training runs uncompiled, about 1.5 times slower")
+    return found
 
 
 def _check_settings(folder: Path, settings: Settings) -> None:
@@ -151,7 +156,9 @@ def _analyses(settings: Settings) -> list[Step]:
                  "--reference", "teacher/relaxed.xyz", *output)
         )  # fmt: skip
         if kelvin == min(settings.lengths):
-            reference = ("--reference", "GFN2-xTB frames=gfn2-test.npz", "--skip", 1)
+            # The first tenth is warming up.
+            skip = ("--skip", 0.1 * settings.lengths[kelvin])
+            reference = ("--reference", "GFN2-xTB frames=gfn2-test.npz", *skip)
             steps.append(step("h-of-r", "Distances h(r) in MD", "analyze", "h-of-r", *runs, *reference, *output))
-            steps.append(step("energy", "Temperature", "analyze", "energy", *runs, "--skip", 1, *output))
+            steps.append(step("energy", "Temperature", "analyze", "energy", *runs, *skip, *output))
     return steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ class Step:
     @property
     def command(self) -> str:
         """The command as one would type it."""
-        return " ".join(("ffpt", *self.arguments))
+        return shlex.join(("ffpt", *self.arguments))
 
 
 def step(name: str, title: str, *arguments: object) -> Step:
