@@ -118,7 +118,7 @@ def _dynamics(name: str, settings: Settings, jobs: int) -> list[Step]:
         step(
             f"md-{RUNS[name]}-{kelvin}K", f"MD {name}, {settings.replicas} x {length:g} ps at {kelvin} K",
             "md", f"{RUNS[name]}/potential.pt", "--teacher", "teacher", "--temperature", kelvin,
-            "--length", length, "--replicas", settings.replicas, "--jobs", jobs, "--seed", settings.seed,
+            "--length", length, "--log-interval", 20, "--replicas", settings.replicas, "--jobs", jobs, "--seed", settings.seed,
             "-o", md_folder(name, kelvin),
         )
         for kelvin, length in settings.lengths.items()
@@ -157,7 +157,7 @@ def _analyses(settings: Settings) -> list[Step]:
         )  # fmt: skip
         if kelvin == min(settings.lengths):
             # The first tenth is warming up.
-            skip = ("--skip", 0.1 * settings.lengths[kelvin])
+            skip = ("--skip", f"{0.1 * settings.lengths[kelvin]:g}")
             reference = ("--reference", "GFN2-xTB frames=gfn2-test.npz", *skip)
             steps.append(step("h-of-r", "Distances h(r) in MD", "analyze", "h-of-r", *runs, *reference, *output))
             steps.append(step("energy", "Temperature", "analyze", "energy", *runs, *skip, *output))
