@@ -145,6 +145,8 @@ def test_kept_shifts_stay(folder: Path) -> None:
     del fine["network"]
     second = train(make_configuration(fine))
     assert torch.equal(first.potential.shifts.cpu(), second.potential.shifts.cpu())
+    again = train(make_configuration(fine))
+    assert again.history == second.history, "a finished run is not repeated"
 
 
 def test_robust_loss_is_squared_near_zero_and_linear_far_out() -> None:

@@ -157,6 +157,7 @@ def merge(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_configuration(path: str | os.PathLike[str], configuration: TrainingConfiguration) -> None:
-    """Write every key, defaults included, as YAML."""
+    """Write every key, defaults included, as YAML that read_configuration takes."""
+    unused = {"network"} if configuration.start else None  # the starting potential fixes the network
     with atomic_write(path) as stream:
-        yaml.safe_dump(configuration.model_dump(mode="json"), stream, sort_keys=False)
+        yaml.safe_dump(configuration.model_dump(mode="json", exclude=unused), stream, sort_keys=False)
