@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+from pathlib import Path
 from types import ModuleType
 
 from ffpt_core.errors import FfptError
@@ -23,11 +24,29 @@ def load_torchforce() -> ModuleType | str:
     root = logging.getLogger()
     root.addFilter(_about_simtk)  # openmmtorch 1.5 imports OpenMM by its old name, which logs a warning
     try:
-        return importlib.import_module("openmmtorch")
+        module = importlib.import_module("openmmtorch")
     except ImportError as error:
         return str(error).splitlines()[0]
     finally:
         root.removeFilter(_about_simtk)
+    return _load_kernels() or module
+
+
+def _load_kernels() -> str:
+    """Load what `import openmm` could not load because torch was not there yet; returns why it fails, or ""."""
+    import openmm
+
+    if openmm.Platform.getPlatformByName("Reference").supportsKernels(["CalcTorchForce"]):
+        return ""
+    folder = Path(openmm.version.openmm_library_path, "plugins")
+    for library in sorted(folder.glob("*OpenMMTorch*")):
+        try:
+            openmm.Platform.loadPluginLibrary(str(library))
+        except openmm.OpenMMException as error:
+            _log.debug("%s: %s", library.name, error)
+    if openmm.Platform.getPlatformByName("Reference").supportsKernels(["CalcTorchForce"]):
+        return ""
+    return f"its kernels do not load from {folder}"
 
 
 def _about_simtk(record: logging.LogRecord) -> bool:
