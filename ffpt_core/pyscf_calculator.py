@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar, cast
 
 from ase import Atoms
@@ -39,7 +40,9 @@ def check_model(model: str) -> tuple[str, str]:
         except (KeyError, ValueError) as error:
             raise FfptError(f"pyscf knows no functional {functional!r}") from error
     try:
-        pyscf.gto.basis.load(basis, "H")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice to install another package's basis sets
+            pyscf.gto.basis.load(basis, "H")
     except (KeyError, RuntimeError, ValueError, OSError) as error:
         raise FfptError(f"pyscf knows no basis set {basis!r}") from error
     return functional, basis

@@ -57,8 +57,8 @@ CARD = """# aspirin-gfn2.npz
 | license | CC0 1.0: no rights reserved |
 | made by | `OMP_NUM_THREADS=1 python examples/data/make_aspirin_gfn2.py WORK` |
 
-Frames of one run follow one another by {stride_fs:g} fs and are correlated; for a test set that is independent of
-the training set hold out whole runs.
+Frames of one run follow one another by {stride_fs:g} fs and are correlated (the energy by {after_one:.2f} from one frame to
+the next, by {after_eight:.2f} over eight); for a test set that is independent of the training set hold out whole runs.
 
 GFN2-xTB is a semi-empirical method: good for trying ffpt out, not for predictions about aspirin.
 """
@@ -104,6 +104,12 @@ def check_bonds(positions: np.ndarray, bonds: np.ndarray) -> None:
         raise SystemExit(f"a bond of {lengths.min():.2f} or {lengths.max():.2f} Angstrom: this is not aspirin any more")
 
 
+def correlation(energies: np.ndarray, frames: int) -> float:
+    """Autocorrelation of (n_runs, n_frames) energies over a number of frames."""
+    rest = energies - energies.mean(axis=1, keepdims=True)
+    return float((rest[:, :-frames] * rest[:, frames:]).mean() / (rest**2).mean())
+
+
 def main(work: Path) -> None:
     teacher = aspirin()
     runs = []
@@ -118,6 +124,7 @@ def main(work: Path) -> None:
     check_bonds(positions, teacher.bonds)
     label(positions, teacher.numbers).save(TARGET, precision="float32")
     dataset = Dataset.load(TARGET)
+    by_run = dataset.energies.reshape(RUNS, FRAMES)
     values = {
         "frames": len(dataset),
         "temperature": TEMPERATURE,
@@ -132,6 +139,8 @@ def main(work: Path) -> None:
         "accuracy": LABEL_ACCURACY,
         "tblite": version("tblite"),
         "ase": version("ase"),
+        "after_one": correlation(by_run, 1),
+        "after_eight": correlation(by_run, 8),
         "mean": dataset.energies.mean(),
         "std": dataset.energies.std(),
         "rms": np.sqrt((dataset.forces**2).mean()),
