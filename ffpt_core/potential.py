@@ -88,6 +88,13 @@ class Potential(nn.Module):
         for number, value in shifts.items():
             self.shifts[number] = value
 
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Multiply the scales by factor and divide the network's output by it: energies stay what they were."""
+        self.scales *= factor
+        self.network.readout_out.weight /= factor
+        self.network.readout_out.bias /= factor
+
     def _apply(self, function: Any, recurse: bool = True) -> Potential:
         """Move or cast the network; shifts and scales stay in float64."""
         super()._apply(function, recurse)

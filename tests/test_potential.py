@@ -95,6 +95,15 @@ def test_ase_calculator(potential: Potential, ethanol: Atoms) -> None:
     np.testing.assert_allclose(ethanol.get_stress(voigt=False), stress, atol=1e-14)
 
 
+def test_rescaling_changes_no_energy(potential: Potential, ethanol: Atoms) -> None:
+    energy, forces = potential.energy_and_forces(ethanol)
+    scale = potential.scales[6].item()
+    potential.rescale(0.1)
+    assert potential.scales[6].item() == pytest.approx(0.1 * scale)
+    assert potential.energy_and_forces(ethanol)[0] == pytest.approx(energy, abs=1e-10)
+    np.testing.assert_allclose(potential.energy_and_forces(ethanol)[1], forces, atol=1e-12)
+
+
 def test_energy_is_conserved(ethanol: Atoms) -> None:
     """200 fs of NVE on a random, gentle surface: total energy to 1e-5 of the kinetic energy."""
     potential = small_potential()

@@ -80,25 +80,28 @@ def read_frames(configuration: TrainingConfiguration) -> Frames:
 
 
 def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> Potential:
-    """The potential before the first step: loaded, or random with a scale and shifts fitted to the data.
+    """The potential before the first step: loaded, or random, with scales and shifts that fit the data.
 
-    The scale of a new potential is a robust standard deviation of the force components, 1.4826 times their
-    median size, so that the network's outputs are of order one and outliers have no say.
+    The scale is a robust standard deviation of the force components, 1.4826 times their median size, so that the
+    network's outputs are of order one and outliers have no say. A loaded potential gets the scale of the new data
+    too, without a change of what it computes (Potential.rescale): forces of rattled frames are several times those of
+    molecular dynamics, and steps of the optimiser count in units of the scale.
     Shifts are fitted by least squares to what the network, random or not, leaves of the energies.
 
     Raises:
         FfptError: the starting potential lacks an element of the data.
     """
     dtype = getattr(torch, configuration.precision)
+    scale = 1.0 if train.forces is None else 1.4826 * float(np.median(np.abs(train.forces))) or 1.0
     if configuration.start is None:
         torch.manual_seed(configuration.seed)
         network = NewtonNet(**configuration.network.model_dump()).to(dtype)
-        size = 1.0 if train.forces is None else 1.4826 * float(np.median(np.abs(train.forces)))
-        potential = Potential(network, train.elements, scales={z: size or 1.0 for z in train.elements})
+        potential = Potential(network, train.elements, scales=dict.fromkeys(train.elements, scale))
     else:
         potential = load(configuration.start, device="cpu")
         potential.check_elements(train.numbers)
         potential.network.to(dtype)
+        potential.rescale(scale / float(potential.scales[list(train.elements)].mean()))
     started_at = potential.metadata.get("level", "")
     changed = configuration.start is None or not train.level or train.level != started_at
     if train.energies is not None and (configuration.shifts == "fit" or (configuration.shifts == "auto" and changed)):
