@@ -105,6 +105,7 @@ def h_of_r(
     from ffpt_core.cli.arguments import labelled
     from ffpt_core.errors import FfptError
     from ffpt_core.files import write_json
+    from ffpt_core.progress import console
 
     name, source = labelled(reference)
     name = f"{name} (reference)"
@@ -113,8 +114,11 @@ def h_of_r(
     for label, replicas in _replicas(runs, topology, lambda one: one.has_frames).items():
         frames, cells = _physical_frames(replicas, frame_interval, skip)
         if not frames:
-            raise FfptError(f"{label} has no physical frame after {skip:g} ps")
+            console.print(f"left out: {label} has no physical frame after {skip:g} ps")
+            continue
         found[label] = distance_distribution(frames, truth.edges, cells)
+    if len(found) == 1:
+        raise FfptError(f"the runs have no physical frame after {skip:g} ps")
     errors = {label: distribution_error(one, truth) for label, one in found.items() if label != name}
     record = {
         "reference": name,
@@ -153,14 +157,23 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.analysis.thermodynamics import Thermodynamics, plot_thermodynamics, thermodynamics
     from ffpt_core.analysis.trajectories import count_atoms, read_state
+    from ffpt_core.errors import FfptError
     from ffpt_core.files import write_json
+    from ffpt_core.progress import console
 
     found: dict[str, list[Thermodynamics]] = {}
+    left_out: list[FfptError] = []
     has_table = "table of energies (state-K.csv)"
     for label, replicas in _replicas(runs, topology, lambda one: one.state is not None, has_table).items():
         for one in replicas:
-            table, n_atoms = read_state(one.state), count_atoms(one.topology)
-            found.setdefault(label, []).append(thermodynamics(table, n_atoms, one.temperature, skip, one.name))
+            try:
+                table, n_atoms = read_state(one.state), count_atoms(one.topology)
+                found.setdefault(label, []).append(thermodynamics(table, n_atoms, one.temperature, skip, one.name))
+            except FfptError as error:  # a replica that failed at once; the others have something to say
+                left_out.append(error)
+                console.print(f"left out: {error}")
+    if not found:
+        raise left_out[0]
     write_json(output / "energy.json", {label: [run.to_dict() for run in group] for label, group in found.items()})
     save_figure(plot_thermodynamics(found), output / "energy.png")
     _show(
