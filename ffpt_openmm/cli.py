@@ -41,6 +41,9 @@ def md(
     max_stretch: Annotated[
         float, typer.Option(help="A bond this much off its reference length has left the physical range, Angstrom.")
     ] = 0.5,
+    min_distance: Annotated[
+        float | None, typer.Option(help="Closest that atoms of different molecules may come, Angstrom; water: 1.2.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="torchforce, pythonforce or auto.")] = "auto",
     platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
     jobs: Annotated[int | None, typer.Option(min=1, help="Replicas at a time; default: one for each core.")] = None,
@@ -71,6 +74,7 @@ def md(
         log_interval=log_interval,
         checkpoint_interval=checkpoint_interval,
         max_stretch=max_stretch,
+        min_distance=min_distance,
         format=format,
         backend=backend,
         platform=platform,

@@ -83,6 +83,7 @@ def _start(folder: Path, threads: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
+        start_new_session=True,  # Ctrl-C is for this process, which ends the others
     )
 
 

@@ -147,14 +147,11 @@ class Replica:
         saved = self._restore()
         outcome = saved.get("outcome")
         if outcome is None:
-            trajectory, table = self._reporters(saved["frames"])
-            try:
+            with contextlib.ExitStack() as stack:
+                stack.callback(self.simulation.reporters.clear)
+                trajectory, table = self._reporters(saved["frames"], stack)
                 outcome = self._simulate(trajectory, table, advance)
                 self._save(trajectory, table, outcome)
-            finally:
-                self.simulation.reporters.clear()
-                trajectory.close()
-                table.close()
         if self.settings.format == "h5" and self.folder.trajectory(self.index).is_file():
             to_hdf5(self.folder.trajectory(self.index), self.folder.topology, self.settings.interval / 1000)
         return outcome
@@ -215,7 +212,11 @@ class Replica:
         path = self.folder.checkpoint(self.index)
         context = self.simulation.context
         if not path.is_file():
-            context.setPositions(read_structure(self.folder.start).positions / NANOMETRE)
+            start = read_structure(self.folder.start)
+            if start.pbc.all():
+                # The PDB file has the box too, but rounded.
+                context.setPeriodicBoxVectors(*(np.array(start.cell) / NANOMETRE))
+            context.setPositions(start.positions / NANOMETRE)
             context.setVelocitiesToTemperature(self.settings.temperature, self._velocity_seed)
             return {"frames": 0}
         try:
@@ -234,14 +235,15 @@ class Replica:
             stream.truncate(record["state_bytes"])
         return {"frames": record["frames"]}
 
-    def _reporters(self, frames: int) -> tuple[DCDTrajectory, TextIO]:
+    def _reporters(self, frames: int, stack: contextlib.ExitStack) -> tuple[DCDTrajectory, TextIO]:
         from openmm.app import StateDataReporter
 
         settings, fresh = self.settings, self.simulation.currentStep == 0
         trajectory = DCDTrajectory(
             self.folder.trajectory(self.index), self.topology, settings.timestep / 1000, settings.frame_steps, frames
         )
-        table = open(self.folder.state(self.index), "w" if fresh else "a")  # noqa: SIM115 (closed by the caller)
+        stack.callback(trajectory.close)
+        table = stack.enter_context(open(self.folder.state(self.index), "w" if fresh else "a"))  # noqa: SIM115
         columns = ("step", "time", "potentialEnergy", "kineticEnergy", "totalEnergy", "temperature")
         if fresh:
             table.write(_TABLE_HEADER)  # also where a replica fails before its first row
@@ -257,7 +259,9 @@ def criterion_of(folder: RunFolder, settings: MDSettings) -> StabilityCriterion:
     reference = read_structure(folder.reference)
     topology = app.PDBFile(str(folder.topology)).topology
     bonds = [(bond[0].index, bond[1].index) for bond in topology.bonds()] or None
-    return StabilityCriterion.from_reference(reference, bonds, max_stretch=settings.max_stretch)
+    return StabilityCriterion.from_reference(
+        reference, bonds, max_stretch=settings.max_stretch, min_distance=settings.min_distance
+    )
 
 
 def read_structure(path: Path) -> Atoms:

@@ -40,6 +40,8 @@ class MDSettings:
         checkpoint_interval: ps between checkpoints.
         check_interval: at most this many steps between two looks of the stability guard.
         max_stretch: Angstrom, by how much a bond may differ from its reference length.
+        min_distance: Angstrom, bound for atoms of different molecules (1.2 for water, Fu et al.); None: half the
+            sum of covalent radii, as within a molecule.
         format: "dcd" or "h5".
         backend: "torchforce" or "pythonforce" ("auto" before it is resolved).
         platform: OpenMM's name ("auto" before it is resolved).
@@ -60,14 +62,15 @@ class MDSettings:
     checkpoint_interval: float = 1.0
     check_interval: int = 10
     max_stretch: float = 0.5
+    min_distance: float | None = None
     format: str = "dcd"
     backend: str = "auto"
     platform: str = "auto"
 
     def __post_init__(self) -> None:
         positive = ("timestep", "length", "replicas", "interval", "log_interval", "checkpoint_interval")
-        for name in (*positive, "check_interval", "max_stretch"):
-            if not 0 < getattr(self, name) < np.inf:
+        for name in (*positive, "check_interval", "max_stretch", "min_distance"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < np.inf:
                 raise FfptError(f"the {name.replace('_', ' ')} must be positive, not {getattr(self, name)}")
         for name in ("temperature", "friction", "seed"):
             if not 0 <= getattr(self, name) < np.inf:

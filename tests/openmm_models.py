@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
+from openmm import app, unit
 
 from ffpt_core import Potential
 from ffpt_core.newtonnet import NewtonNet
@@ -44,3 +45,19 @@ def water_box(cell: np.ndarray, n_molecules: int, seed: int = 0) -> Atoms:
         axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
         positions.append(place + molecule @ axes.T)
     return Atoms("OHH" * n_molecules, np.concatenate(positions), cell=cell, pbc=True)
+
+
+def water_topology(atoms: Atoms, cell: np.ndarray | None = None) -> app.Topology:
+    """The OpenMM topology of a water_box; cell: (3, 3) Angstrom."""
+    topology = app.Topology()
+    chain = topology.addChain()
+    for _ in range(len(atoms) // 3):
+        residue = topology.addResidue("HOH", chain)
+        oxygen, *hydrogens = [
+            topology.addAtom(name, app.Element.getBySymbol(name[0]), residue) for name in ("O", "H1", "H2")
+        ]
+        for hydrogen in hydrogens:
+            topology.addBond(oxygen, hydrogen)
+    if cell is not None:
+        topology.setPeriodicBoxVectors(cell / 10.0 * unit.nanometer)
+    return topology

@@ -9,7 +9,7 @@ import openmm as mm
 import pytest
 import torch
 from openmm import app
-from openmm_models import random_potential, rattled, water_box
+from openmm_models import random_potential, rattled, water_box, water_topology
 
 from ffpt_core import FfptError
 from ffpt_core.export import export_torchscript
@@ -27,21 +27,6 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["
 @pytest.fixture(scope="module")
 def teacher():
     return aspirin()
-
-
-def _water_topology(atoms, cell=None) -> app.Topology:
-    topology = app.Topology()
-    chain = topology.addChain()
-    for _ in range(len(atoms) // 3):
-        residue = topology.addResidue("HOH", chain)
-        oxygen, *hydrogens = [
-            topology.addAtom(name, app.Element.getBySymbol(name[0]), residue) for name in ("O", "H1", "H2")
-        ]
-        for hydrogen in hydrogens:
-            topology.addBond(oxygen, hydrogen)
-    if cell is not None:
-        topology.setPeriodicBoxVectors(cell / NANOMETRE * mm.unit.nanometer)
-    return topology
 
 
 def _context(system, platform="Reference") -> mm.Context:
@@ -87,7 +72,7 @@ def test_water_box_agrees_with_ase(backend, dtype) -> None:
     potential = random_potential(dtype, scale=1.0, n_layers=2)
     cell = np.diag([10.5, 11.0, 10.2]) if dtype == torch.float32 else TRICLINIC
     box = water_box(cell, 27)
-    system = create_system(potential, _water_topology(box, cell), backend=backend)
+    system = create_system(potential, water_topology(box, cell), backend=backend)
     assert system.usesPeriodicBoundaryConditions()
     frames = [rattled(box, 0.05, seed) for seed in range(3)]
     frames[2].positions[:9] += cell[1] - 2 * cell[0]  # molecules that left the box
@@ -202,7 +187,7 @@ def test_exported_files(tmp_path, teacher) -> None:
         np.testing.assert_allclose(forces, expected, atol=1e-6)
     with pytest.raises(FfptError, match="PythonForce needs the potential"):
         create_force(path, teacher.topology, backend="pythonforce")
-    water = _water_topology(water_box(TRICLINIC, 7))
+    water = water_topology(water_box(TRICLINIC, 7))
     with pytest.raises(FfptError, match=r"is for C9H8O4, the topology is H14O7"):
         create_force(path, water)
     with pytest.raises(FfptError, match="isolated molecule, the topology is a periodic box"):

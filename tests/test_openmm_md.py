@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import openmm as mm
 import pytest
 import typer
 from openmm import app
-from openmm_models import random_potential
+from openmm_models import random_potential, water_box, water_topology
 from typer.testing import CliRunner
 
 from ffpt_core import FfptError
@@ -343,3 +344,32 @@ def test_atoms_that_do_not_fit(tmp_path, potential, teacher) -> None:
     (folder / "trajectory-0.dcd").write_bytes(b"")
     with pytest.raises(FfptError, match=r"holds trajectory-0.dcd, but no run.json"):
         _run(potential, teacher, folder)
+
+
+def test_full_disk_loses_nothing(tmp_path, potential, teacher, unbroken) -> None:
+    """A limit on the size of files stands for the full disk: writing fails half-way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    folder = tmp_path / "run"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # 70 frames
+    try:
+        with pytest.raises(FfptError, match=r"replica 0 of .* stopped: File too large; .* same command continues"):
+            _run(potential, teacher, folder, length=1.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(_frames(folder)) > 60
+    _run(potential, teacher, folder, length=1.0)
+    _assert_same_run(folder, unbroken)
+
+
+def test_periodic_box(tmp_path) -> None:
+    cell = np.array([[11.0, 0, 0], [2.0, 10.4, 0], [-1.5, 1.0, 10.8]])
+    box = water_box(cell, 20)
+    box.positions += 7.0  # half of the molecules outside of the box
+    topology = water_topology(box, cell)
+    settings = dataclasses.replace(GENTLE, length=0.02, min_distance=0.5, max_stretch=1.0)
+    run_md(random_potential(scale=0.01, n_features=8), topology, tmp_path / "run", settings, structure=box, jobs=1)
+    assert read_json(tmp_path / "run" / "run.json")["replicas"][0]["status"] == "finished"
+    trajectory = mdtraj.load(tmp_path / "run" / "trajectory-0.dcd", top=tmp_path / "run" / "topology.pdb")
+    np.testing.assert_allclose(trajectory.unitcell_vectors[-1], cell / 10, atol=1e-5)
+    assert np.abs(10 * trajectory.xyz[0] - box.positions).max() < 0.5  # continuous, not wrapped into the box
+    assert read_json(tmp_path / "run" / "run.json")["criterion"]["longest_bound_angstrom"] == 0.5
