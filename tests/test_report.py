@@ -175,7 +175,7 @@ def test_tables_have_the_numbers_of_the_files(audits: list[dict[str, Any]], stab
     assert [row[:2] for row in holes.rows] == [["strong", "0 of 1"], ["weak", "1 of 1"]]
     assert holes.rows[0][3] is None and "less than 2 eV to stretch it by 0.8 Å" in holes.caption
     costs = tables.costs_table(audits, "bond H0-H1")
-    assert costs.columns == ["Potential", "1.8 Å (eV)", "2.2 Å (eV)", "3 Å (eV)"]
+    assert costs.columns == ["Potential", *(f"{length}\N{NO-BREAK SPACE}Å (eV)" for length in (1.8, 2.2, 3))]
     morse = 0.5 * (1 - np.exp(-1.5 * (2.2 / 0.74 - 1))) ** 2 - 0.5 * (1 - np.exp(-1.5 * (0.737166 / 0.74 - 1))) ** 2
     assert float(costs.rows[1][2]) == pytest.approx(morse, abs=0.006)
     row = tables.stability_table(stability).rows[0]

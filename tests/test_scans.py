@@ -216,7 +216,7 @@ def test_harmonic_potential_has_no_hole(ethanol: Atoms) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bond", "hole_at", "words"), [((0, 6), 2.2, "stretched"), ((0, 1), 2.45, "stretched"), ((2, 3), 0.52, "compressed")]
+    ("bond", "hole_at", "words"), [((0, 6), 2.2, "stretched"), ((0, 1), 2.45, "stretched"), ((2, 3), 0.54, "compressed")]
 )
 def test_planted_hole_is_found_where_it_is(ethanol: Atoms, bond: tuple[int, int], hole_at: float, words: str) -> None:
     found = audit(ethanol, Harmonic(ethanol, hole=bond, hole_at=hole_at))
@@ -230,7 +230,8 @@ def test_free_angles_are_holes(ethanol: Atoms) -> None:
     found = audit(ethanol, Folding(ethanol))
     assert found.count("bond") == (0, 8)
     assert found.count("angle") == (4, 4)
-    assert {finding.hole.split(":")[0] for finding in found.holes} == {"closed"}
+    assert {tuple(finding.broken) for finding in found.holes} == {("opened", "closed")}
+    assert found.to_dict()["rules_broken"] == {"opened": 4, "closed": 4}
 
 
 def curve(energies: Any, label: str = "p") -> ScanResult:
@@ -243,7 +244,7 @@ def test_second_minimum_before_the_unphysical_range_is_a_hole() -> None:
     uphill = curve(lambda x: np.where(np.abs(x) < 0.25, 20 * x**2, 1.25 + 6 * (np.abs(x) - 0.25)))
     assert find_holes([uphill], "p").holes == []
     dipping = curve(lambda x: np.where(x < 0.55, 20 * x**2, 30 * x**2) - 6.0 * np.exp(-(((x - 0.45) / 0.1) ** 2)))
-    assert find_holes([dipping], "p").holes[0].hole.startswith("second minimum")
+    assert list(find_holes([dipping], "p").holes[0].broken) == ["second minimum"]
 
 
 def test_energy_that_is_not_finite_is_a_hole() -> None:
@@ -263,7 +264,7 @@ def test_reference_excuses_a_weak_bond_but_no_stronger_one() -> None:
 def test_rules_are_parameters() -> None:
     result = curve(lambda x: 15.0 * x**2)
     assert find_holes([result], "p").count() == (0, 1)
-    assert find_holes([result], "p", rules=HoleRules(bond_energy=8.0)).count() == (1, 1)
+    assert find_holes([result], "p", rules=HoleRules(bond_energy=12.0)).count() == (1, 1)
     with pytest.raises(FfptError, match="no energies of q"):
         find_holes([result], "q")
 

@@ -6,8 +6,8 @@ closed and opened, rigidly, one at a time. A scan has a hole when
 - stretched: a bond longer than its start length by ``stretch`` or more costs less than ``bond_energy``.
   The true cost there is more than half of a bond's dissociation energy, which is 3.5 to 8 eV for the bonds
   of organic molecules; rigid scans of aspirin and ethanol with GFN2-xTB cost 2.5 eV or more, and rise from there;
-- compressed: a bond shorter than its start length by ``compression`` or more costs less than ``bond_energy``
-  (GFN2-xTB: 5.4 eV or more for aspirin at 0.4 Angstrom; a Morse curve of H2: 5 eV);
+- compressed: a bond shorter than its start length by ``compression`` or more costs less than ``compressed_energy``
+  (GFN2-xTB: 5.4 eV or more for aspirin at 0.4 Angstrom; GAFF's springs, far too soft there, 2.0 eV or more);
 - closed: an angle of ``closed`` degrees or less costs less than ``closed_energy`` (GFN2-xTB: 2.9 eV or more
   for the methyl group of aspirin at 50 degrees, GAFF 1.8);
 - opened: an angle of ``opened`` degrees or more costs less than ``opened_energy``, unless the angle is
@@ -25,6 +25,7 @@ A rise followed by a fall at high energy is no hole by this definition: what cou
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -53,6 +54,7 @@ class HoleRules:
     stretch: float = 0.8
     compression: float = 0.4
     bond_energy: float = 2.0
+    compressed_energy: float = 1.0
     closed: float = 50.0
     closed_energy: float = 1.5
     opened: float = 165.0
@@ -69,7 +71,8 @@ class HoleRules:
         value, start = scan.values, scan.start_value
         bound = np.full(len(value), np.nan)
         if scan.kind == "bond":
-            bound[(value >= start + self.stretch) | (value <= start - self.compression)] = self.bond_energy
+            bound[value >= start + self.stretch] = self.bond_energy
+            bound[value <= start - self.compression] = self.compressed_energy
         else:
             bound[value <= min(self.closed, 0.7 * start)] = self.closed_energy
             if start < self.opened - self.minimum_angle:
@@ -90,7 +93,7 @@ class Finding:
         reference_energies: those of the reference, empty without one.
         lowest: lowest energy in eV where the rules set a bound, None when not finite.
         lowest_at: where that is, in Angstrom or degrees.
-        hole: which rule is broken and how, or None.
+        broken: the rules that are broken, by name, with the worst point of each in words; empty without a hole.
     """
 
     name: str
@@ -101,7 +104,12 @@ class Finding:
     reference_energies: dict[float, float | None]
     lowest: float | None
     lowest_at: float | None
-    hole: str | None
+    broken: dict[str, str]
+
+    @property
+    def hole(self) -> str | None:
+        """All broken rules in one line, or None."""
+        return "; ".join(f"{rule}: {how}" for rule, how in self.broken.items()) or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,12 +124,12 @@ class Audit:
     def count(self, kind: str | None = None) -> tuple[int, int]:
         """(holes, scans), of one kind ("bond", "angle") or of all."""
         chosen = [finding for finding in self.findings if kind in (None, finding.kind)]
-        return sum(finding.hole is not None for finding in chosen), len(chosen)
+        return sum(bool(finding.broken) for finding in chosen), len(chosen)
 
     @property
     def holes(self) -> list[Finding]:
         """The scans that have a hole."""
-        return [finding for finding in self.findings if finding.hole is not None]
+        return [finding for finding in self.findings if finding.broken]
 
     def to_dict(self) -> dict[str, Any]:
         """Counts, rules and the table, for a JSON file."""
@@ -131,6 +139,7 @@ class Audit:
             "reference": self.reference,
             "counts": kinds,
             "rules": asdict(self.rules),
+            "rules_broken": Counter(rule for finding in self.findings for rule in finding.broken),
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -214,10 +223,9 @@ def find_holes(
 
 def _finding(result: ScanResult, label: str, reference: str | None, rules: HoleRules) -> Finding:
     scan, energies = result.scan, result.energies[label]
-    bounds = rules.bounds(scan)
-    if reference is not None:
-        # Where the reference itself has no energy, the plain bound stands.
-        bounds = np.fmin(bounds, np.where(np.isnan(bounds), np.nan, rules.fraction * result.energies[reference]))
+    # Where the reference itself has no energy, the plain bound stands.
+    excuse = np.inf if reference is None else np.nan_to_num(rules.fraction * result.energies[reference], nan=np.inf)
+    bounds = np.minimum(rules.bounds(scan), excuse)
     bounded = np.isfinite(bounds) & np.isfinite(energies)
     lowest = int(np.argmin(np.where(bounded, energies, np.inf))) if bounded.any() else None
     points = rules.lengths if scan.kind == "bond" else rules.angles
@@ -230,44 +238,41 @@ def _finding(result: ScanResult, label: str, reference: str | None, rules: HoleR
         reference_energies={} if reference is None else {x: _number(result.at(reference, x)) for x in points},
         lowest=None if lowest is None else float(energies[lowest]),
         lowest_at=None if lowest is None else float(scan.values[lowest]),
-        hole=_broken_rule(scan, energies, bounds, rules),
+        broken=_broken_rules(scan, energies, bounds, _second_minimum(scan, energies, excuse, rules)),
     )
 
 
-def _broken_rule(scan: Scan, energies: np.ndarray, bounds: np.ndarray, rules: HoleRules) -> str | None:
-    """Which rule the energies break worst, in words; None when they break none."""
+def _broken_rules(
+    scan: Scan, energies: np.ndarray, bounds: np.ndarray, second_minimum: int | None
+) -> dict[str, str]:
+    """The rules that the energies break, each with its worst point in words."""
     unit = "A" if scan.kind == "bond" else "degrees"
     if not np.isfinite(energies).all():
-        return f"not finite: no energy at {scan.values[~np.isfinite(energies)][0]:.4g} {unit}"
+        return {"not finite": f"no energy at {scan.values[~np.isfinite(energies)][0]:.4g} {unit}"}
     shortfall = np.where(np.isnan(bounds), -np.inf, bounds - energies)
-    worst = int(np.argmax(shortfall))
-    if shortfall[worst] > 0:
-        longer = scan.values[worst] > scan.start_value
-        word = {("bond", True): "stretched", ("bond", False): "compressed"}.get((scan.kind, longer))
-        word = word or ("opened" if longer else "closed")
-        cost = f"{energies[worst]:.2f} eV at {scan.values[worst]:.4g} {unit}"
-        return f"{word}: {cost}, at least {bounds[worst]:.2f} expected"
-    minimum = _second_minimum(scan, energies, rules)
-    if minimum is None:
-        return None
-    return f"second minimum: {energies[minimum]:.2f} eV at {scan.values[minimum]:.4g} {unit}"
+    names = ("stretched", "compressed") if scan.kind == "bond" else ("opened", "closed")
+    broken = {}
+    for name, side in zip(names, (scan.values > scan.start_value, scan.values < scan.start_value), strict=True):
+        worst = int(np.argmax(np.where(side, shortfall, -np.inf)))
+        if side[worst] and shortfall[worst] > 0:
+            cost = f"{energies[worst]:.2f} eV at {scan.values[worst]:.4g} {unit}"
+            broken[name] = f"{cost}, at least {bounds[worst]:.2f} expected"
+    if second_minimum is not None:
+        broken["second minimum"] = f"{energies[second_minimum]:.2f} eV at {scan.values[second_minimum]:.4g} {unit}"
+    return broken
 
 
-def _second_minimum(scan: Scan, energies: np.ndarray, rules: HoleRules) -> int | None:
-    """Index of a low local minimum away from the start, or None. Energies go uphill from the start to a ridge first."""
-    near, low = (
-        (rules.minimum_bond, rules.bond_energy) if scan.kind == "bond" else (rules.minimum_angle, rules.closed_energy)
-    )
+def _second_minimum(scan: Scan, energies: np.ndarray, excuse: np.ndarray | float, rules: HoleRules) -> int | None:
+    """Index of the lowest minimum away from the start, or None. On the way there the energy goes over a ridge."""
+    bond = scan.kind == "bond"
+    near, low = (rules.minimum_bond, rules.bond_energy) if bond else (rules.minimum_angle, rules.closed_energy)
+    distance = np.abs(scan.values - scan.start_value)
+    found = energies < np.minimum(low, excuse)
     for side in (scan.values >= scan.start_value, scan.values <= scan.start_value):
-        outward = np.flatnonzero(side)
-        outward = outward[np.argsort(np.abs(scan.values[outward] - scan.start_value))]
+        outward = np.flatnonzero(side)[np.argsort(distance[side])]
         ridge = np.maximum.accumulate(energies[outward])
-        deep = ridge - energies[outward] > rules.minimum_depth
-        beyond = np.abs(scan.values[outward] - scan.start_value) > near
-        candidates = np.flatnonzero(deep & beyond & (energies[outward] < low))
-        if len(candidates):
-            return int(outward[candidates[np.argmin(energies[outward][candidates])]])
-    return None
+        found[outward] &= (ridge - energies[outward] > rules.minimum_depth) & (distance[outward] > near)
+    return int(np.argmin(np.where(found, energies, np.inf))) if found.any() else None
 
 
 def _number(value: float) -> float | None:

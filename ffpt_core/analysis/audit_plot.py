@@ -31,8 +31,16 @@ def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
     kinds = [kind for kind in _TITLES if any(audit.count(kind)[1] for audit in audits)]
     if not kinds:
         raise FfptError("there is no audit to draw")
-    rows = max(audits[0].count(kind)[1] for kind in kinds)
-    figure, axes = style.new_figure(1, len(kinds), width=3.7, height=1.1 + 0.19 * rows)
+    sizes = [audits[0].count(kind)[1] for kind in kinds]
+    # As much room a row in each panel, and as much again for the title and the axis of each.
+    shares = [size + 1.0 for size in sizes]
+    figure, axes = style.new_figure(
+        len(kinds),
+        1,
+        width=5.4,
+        height=(0.19 * sum(shares) + 0.75 * len(kinds)) / len(kinds),
+        gridspec_kw={"height_ratios": shares},
+    )
     colours = style.colours([audit.label for audit in audits], audits[0].reference)
     for kind, panel in zip(kinds, axes, strict=True):
         for audit in audits:
@@ -41,7 +49,9 @@ def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
         names = [finding.name.split(" ")[1] for finding in audits[0].findings if finding.kind == kind]
         bound = audits[0].rules.bond_energy if kind == "bond" else audits[0].rules.closed_energy
         _dress(panel, names, bound, _TITLES[kind], ceiling)
-    style.legend_above(figure, *axes[0].get_legend_handles_labels())
+    handles, labels = axes[0].get_legend_handles_labels()
+    cross = axes[0].scatter([], [], s=34, color="#5b646d", marker="X", linewidths=0)
+    style.legend_above(figure, [*handles, cross], [*labels, "hole"])
     return figure
 
 

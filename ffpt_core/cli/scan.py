@@ -132,4 +132,4 @@ def _show(audits: Sequence[Audit]) -> None:
     console.print(table)
     for audit in audits:
         for finding in audit.holes:
-            console.print(f"{audit.label}: {finding.name}, {finding.hole}")
+            console.print(f"{audit.label}: {finding.name}, {finding.hole}", highlight=False, soft_wrap=True)

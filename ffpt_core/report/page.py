@@ -122,7 +122,7 @@ def _figure(figure: Figure, folder: Path, number: int) -> dict[str, object]:
         raise FfptError(f"the picture {path} of the report cannot be read: {error.strerror or error}") from error
     source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     width, height = _size(data)
-    wide = width > 640.0
+    wide = width > 700.0
     return {"source": source, "number": number, "caption": figure.caption, "width": round(width), "wide": wide}
 
 

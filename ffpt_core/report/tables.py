@@ -65,7 +65,8 @@ def _holes_caption(audits: Sequence[Mapping[str, Any]]) -> str:
     rules = audits[0]["rules"]
     return (
         f"A bond has a hole when it costs less than {rules['bond_energy']:g} eV to stretch it by {rules['stretch']:g} Å "
-        f"or more, or to compress it by {rules['compression']:g} Å; an angle, when it costs less than "
+        f"or more, or less than {rules['compressed_energy']:g} eV to compress it by {rules['compression']:g} Å or more; "
+        "an angle, when it costs less than "
         f"{rules['closed_energy']:g} eV to close it to {rules['closed']:g} degrees or less, or less than "
         f"{rules['opened_energy']:g} eV to open it to {rules['opened']:g} or more; either, when the energy has a second "
         "minimum below these bounds. Scans are rigid. The lowest cost is that of all geometries beyond these limits."
@@ -87,7 +88,7 @@ def costs_table(audits: Sequence[Mapping[str, Any]], name: str, caption: str = "
         points = list(finding["energies"])
         rows.append([audit["label"], *(_decimals(energy) for energy in finding["energies"].values())])
     unit = "Å" if name.startswith("bond") else "degrees"
-    columns = ["Potential", *(f"{float(point):g} {unit} (eV)" for point in points)]
+    columns = ["Potential", *(f"{float(point):g}\N{NO-BREAK SPACE}{unit} (eV)" for point in points)]
     return Table(columns=columns, rows=rows, caption=caption or f"Energy of the {name.replace('-', '–')}, others rigid.")
 
 
