@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := openmm-torch,openmm-ml,gaff,labels,plumed,tensorboard,hdf5,test
+EXTRAS := openmm-torch,openmm-ml,gaff,labels,plumed,tensorboard,hdf5
 NEWER := .venv-newer-torch
 
 .PHONY: setup demo test test-newer-torch lint clean
@@ -16,10 +16,15 @@ $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@
 
+# Tests need a C compiler besides: ParmEd has no wheels.
+$(VENV)/ready-test: $(VENV)/ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[$(EXTRAS),test]"
+	touch $@
+
 demo: setup
 	$(BIN)/ffpt demo aspirin --output demo
 
-test: setup
+test: $(VENV)/ready-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 # Everything but TorchForce works with a newer torch too: forces go through OpenMM's PythonForce.

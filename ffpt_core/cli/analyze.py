@@ -168,10 +168,12 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
         for one in replicas:
             try:
                 table, n_atoms = read_state(one.state), count_atoms(one.topology)
-                found.setdefault(label, []).append(thermodynamics(table, n_atoms, one.temperature, skip, one.name))
+                run = thermodynamics(table, n_atoms, one.temperature, skip, one.name)
             except FfptError as error:  # a replica that failed at once; the others have something to say
                 left_out.append(error)
                 console.print(f"left out: {error}")
+            else:
+                found.setdefault(label, []).append(run)
     if not found:
         raise left_out[0]
     write_json(output / "energy.json", {label: [run.to_dict() for run in group] for label, group in found.items()})
