@@ -33,7 +33,7 @@ test-newer-torch: $(NEWER)/ready
 
 $(NEWER)/ready: setup.cfg pyproject.toml
 	test -x $(NEWER)/bin/python || $(PYTHON) -m venv $(NEWER)
-	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check "torch>=2.13"
+	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
 	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[openmm-ml,test]"
 	touch $@
 

@@ -47,7 +47,7 @@ def labelled_once(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def atom_indices(argument: str, count: int) -> tuple[int, ...]:
-    """ "0,13" (or "0-13") as two atom indices, counted from 0.
+    """Atom indices from text such as "0,13" (or "0-13"), counted from 0.
 
     Raises:
         FfptError: not count whole numbers.

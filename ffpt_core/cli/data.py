@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ffpt_core.cli.notes import notes
 
 if TYPE_CHECKING:
     from ffpt_core.datasets import Dataset, Split, Summary
@@ -21,24 +20,6 @@ LengthUnit = Annotated[str | None, typer.Option(help="Length unit of the file: A
 Level = Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
 EnergyKey = Annotated[str | None, typer.Option(help="Extended XYZ: the key of the energies.")]
 ForcesKey = Annotated[str | None, typer.Option(help="Extended XYZ: the column of the forces.")]
-
-
-@contextlib.contextmanager
-def _notes() -> Iterator[None]:
-    """Show what the readers and downloads have to say as notes, without Python's file and line."""
-    from rich.markup import escape
-
-    from ffpt_core.datasets import DatasetWarning
-    from ffpt_core.progress import console
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DatasetWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                text = escape(str(warning.message))
-                console.print(f"[yellow]note:[/yellow] {text}", soft_wrap=True, highlight=False)
 
 
 def _show(overview: Summary, title: str, stderr: bool = True) -> None:
@@ -126,7 +107,7 @@ def get(
     from ffpt_core.progress import console
 
     record = find_record(name)
-    with _notes():
+    with notes():
         path = fetch(record, folder)
         dataset = read(path, energy_unit=record.energy_unit, length_unit=record.length_unit, level=record.level)
     if output is not None:
@@ -158,7 +139,7 @@ def info(
     from ffpt_core.datasets import read, summary
     from ffpt_core.files import to_json, write_json
 
-    with _notes():
+    with notes():
         overview = summary(read(file, None, energy_unit, length_unit, level, energy_key, forces_key))
     record = {"file": str(file), **overview.to_dict()}
     if output is not None:
@@ -190,7 +171,7 @@ def convert(
     from ffpt_core.datasets import drop_repeats, read, summary, write
     from ffpt_core.progress import console
 
-    with _notes():
+    with notes():
         dataset = read(file, None, energy_unit, length_unit, level, energy_key, forces_key)
     if repeats:
         total = len(dataset)
@@ -225,7 +206,7 @@ def split(
     from ffpt_core.datasets import random_split, read
     from ffpt_core.progress import console
 
-    with _notes():
+    with notes():
         dataset = read(file, None, energy_unit, length_unit, None, energy_key, forces_key)
     parts = random_split(dataset, train, validation, test, seed)
     parts.save(output)

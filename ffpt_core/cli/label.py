@@ -22,20 +22,27 @@ def label(
     output: Annotated[Path, typer.Option("--output", "-o", help="Data set to write, .npz.")],
     charge: Annotated[int, typer.Option(help="Total charge, e (tblite, pyscf).")] = 0,
     multiplicity: Annotated[int, typer.Option(min=1, help="2S + 1 (tblite, pyscf).")] = 1,
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes; default: one per core.")] = None,  # noqa: UP045
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes; default: one per core.")] = None,
     skip_failed: Annotated[bool, typer.Option("--skip-failed", help="Leave out frames that fail.")] = False,
-    length_unit: Annotated[Optional[str], typer.Option(help="Length unit of FRAMES: Angstrom, nm, bohr.")] = None,  # noqa: UP045
-    energy_unit: Annotated[Optional[str], typer.Option(help="Energy unit of its labels, if asked for.")] = None,  # noqa: UP045
+    length_unit: Annotated[Optional[str], typer.Option(help="Length unit of FRAMES: Angstrom, nm, bohr.")] = None,
+    energy_unit: Annotated[Optional[str], typer.Option(help="Energy unit of its labels, if asked for.")] = None,
 ) -> None:
     """Label frames with a calculator, in parallel.
 
     Stopped or killed, the same command goes on where it was (finished frames lie in OUTPUT.parts until the
     end) and writes what an unbroken run would have written. A .json beside the data set says how it was made.
 
+    Every process has one thread; with --jobs 1 set OMP_NUM_THREADS for more.
+
     \b
     Example:
       ffpt label frames.xyz -o gfn2.npz --calculator tblite:GFN2-xTB --jobs 2
     """
+    # Small molecules gain nothing from threads, and on a busy machine threads that wait for each other lose
+    # orders of magnitude. The libraries of tblite and pyscf read this when they are loaded, below.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from joblib import cpu_count
+
     from ffpt_core.datasets import DatasetWarning, read
     from ffpt_core.files import read_json
     from ffpt_core.labelling import Job, parts_folder
@@ -51,7 +58,7 @@ def label(
     work = Job(data, calculator, charge, multiplicity, skip_failed)
     if continued:
         console.print(f"continuing with what is in {parts_folder(output)}", highlight=False)
-    labelled = run(work, output, jobs=jobs or len(os.sched_getaffinity(0)))
+    labelled = run(work, output, jobs=jobs or cpu_count())
     failed = read_json(output.with_suffix(".json"))["failed"]
     note = f"; {len(failed)} of {len(data)} failed and were left out" if failed else ""
     console.print(f"{output}: {len(labelled):,} frames labelled with {labelled.level}{note}", highlight=False)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ffpt_core import __version__
+from ffpt_core.cli.notes import notes
 from ffpt_core.errors import FfptError
 from ffpt_core.progress import console
 
@@ -74,7 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = typer.main.get_command(make_app())
     try:
         # Standalone: typer itself shows usage errors (status 2) and turns an interrupt into status 130.
-        command.main(args=arguments, prog_name="ffpt")
+        with notes():
+            command.main(args=arguments, prog_name="ffpt")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     except FfptError as error:

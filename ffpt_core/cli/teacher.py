@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def teacher(
     source: Annotated[
-        Optional[str], typer.Argument(help="A built-in molecule (aspirin), or an SDF, MOL, MOL2 or PDB file.")  # noqa: UP045
+        Optional[str], typer.Argument(help="A built-in molecule (aspirin), or an SDF, MOL, MOL2 or PDB file.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("teacher"),
     smiles: Annotated[
-        Optional[str], typer.Option(help="The molecule as SMILES; with a PDB file, the template of its bonds.")  # noqa: UP045
+        Optional[str], typer.Option(help="The molecule as SMILES; with a PDB file, the template of its bonds.")
     ] = None,
-    charge: Annotated[Optional[int], typer.Option(help="Formal charge, e; for PDB files of ions.")] = None,  # noqa: UP045
+    charge: Annotated[Optional[int], typer.Option(help="Formal charge, e; for PDB files of ions.")] = None,
     charge_method: Annotated[str, typer.Option(help="Partial charges: am1-bcc or gasteiger.")] = "am1-bcc",
     name: Annotated[str, typer.Option(help="Name for the record; default: the SMILES.")] = "",
     conformers: Annotated[int, typer.Option(min=1, help="Conformers to relax when there are no coordinates.")] = 20,

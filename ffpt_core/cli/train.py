@@ -64,7 +64,8 @@ def train(
     }
     top = {
         "start": start, "output": output, "epochs": epochs, "frames_per_epoch": frames_per_epoch,
-        "learning_rate": learning_rate, "batch_size": batch_size, "gradient_clip": gradient_clip, "ema": ema, "precision": precision,
+        "learning_rate": learning_rate, "batch_size": batch_size, "gradient_clip": gradient_clip,
+        "ema": ema, "precision": precision,
         "seed": seed, "device": device, "threads": threads, "compile": compile,
     }  # fmt: skip
     given: dict[str, Any] = {key: value for key, value in top.items() if value is not None}

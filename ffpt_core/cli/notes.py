@@ -1,0 +1,30 @@
+"""What readers and downloads have to say, shown to the user without Python's file and line."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+from rich.markup import escape
+
+from ffpt_core.progress import console
+
+
+@contextlib.contextmanager
+def notes() -> Iterator[None]:
+    """Show every DatasetWarning of the block as a note; other warnings stay as they are."""
+    from ffpt_core.datasets import DatasetWarning
+
+    plain = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, DatasetWarning):
+            console.print(f"[yellow]note:[/yellow] {escape(str(message))}", soft_wrap=True, highlight=False)
+        else:
+            plain(message, category, *rest)  # type: ignore[arg-type]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DatasetWarning)
+        warnings.showwarning = show
+        yield
