@@ -67,11 +67,15 @@ def torchforce() -> ModuleType:
     return module
 
 
-def choose_backend(backend: str) -> str:
+def choose_backend(backend: str, platform: str | None = None) -> str:
     """What a backend of BACKENDS comes to here: "torchforce" or "pythonforce".
 
+    Args:
+        backend: one of BACKENDS.
+        platform: OpenMM's name of the platform it will run on, where that is known already.
+
     Raises:
-        FfptError: no such backend, or it is not installed.
+        FfptError: no such backend, or it is not installed, or not for this platform.
     """
     import openmm
 
@@ -79,15 +83,28 @@ def choose_backend(backend: str) -> str:
         raise FfptError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}")
     chosen = backend
     if backend == "auto":
-        module = load_torchforce()
-        chosen = "pythonforce" if isinstance(module, str) else "torchforce"
-        because = f"openmmtorch does not load: {module}" if isinstance(module, str) else "openmmtorch loads"
-        _log.info("forces through %s (%s)", chosen, because)
+        because = _why_no_torchforce(platform)
+        chosen = "pythonforce" if because else "torchforce"
+        _log.info("forces through %s (%s)", chosen, because or "openmmtorch loads")
     if chosen == "torchforce":
         torchforce()
+        if because := _why_no_torchforce(platform):
+            raise FfptError(f'{because}: use backend="pythonforce"')
     elif not hasattr(openmm, "PythonForce"):
         raise FfptError(f"OpenMM {openmm.__version__} has no PythonForce: pip install 'openmm>=8.5'")
     return chosen
+
+
+def _why_no_torchforce(platform: str | None) -> str:
+    """Why TorchForce cannot be used, or ""."""
+    import openmm
+
+    module = load_torchforce()
+    if isinstance(module, str):
+        return f"openmmtorch does not load: {module}"
+    if platform is not None and not openmm.Platform.getPlatformByName(platform).supportsKernels(["CalcTorchForce"]):
+        return f"openmmtorch has no kernels for the platform {platform}"
+    return ""
 
 
 def choose_platform(platform: str = "auto") -> str:

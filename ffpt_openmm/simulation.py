@@ -96,9 +96,8 @@ def run_md(
     prepared = RunFolder(folder)
     model = potential if isinstance(potential, Potential) else load(potential)
     source = "a Potential" if isinstance(potential, Potential) else os.fspath(potential)
-    settings = dataclasses.replace(
-        settings, backend=choose_backend(settings.backend), platform=choose_platform(settings.platform)
-    )
+    platform = choose_platform(settings.platform)
+    settings = dataclasses.replace(settings, backend=choose_backend(settings.backend, platform), platform=platform)
     atoms = _geometry(topology, structure, teacher)
     model.check_elements(atoms.numbers)
     with prepared.locked():

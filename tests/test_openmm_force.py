@@ -175,6 +175,18 @@ def test_auto_says_what_it_chose(teacher, monkeypatch, caplog) -> None:
 
 
 @needs_torchforce
+def test_platform_without_torch_kernels(monkeypatch) -> None:
+    class Platform:
+        def supportsKernels(self, names):
+            return False
+
+    monkeypatch.setattr(mm.Platform, "getPlatformByName", staticmethod(lambda name: Platform()))
+    assert backends.choose_backend("auto", "CUDA") == "pythonforce"
+    with pytest.raises(FfptError, match="no kernels for the platform CUDA"):
+        backends.choose_backend("torchforce", "CUDA")
+
+
+@needs_torchforce
 def test_exported_files(tmp_path, teacher) -> None:
     potential = random_potential()
     path, fast = tmp_path / "force.pt", tmp_path / "fast.pt"
