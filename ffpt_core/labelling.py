@@ -22,7 +22,7 @@ from ffpt_core.calculators import Resolved, resolve
 from ffpt_core.datasets import Dataset
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_path, read_json, write_json
-from ffpt_core.labelling_chunks import CHUNK_FRAMES, ChunkResult, label_chunk
+from ffpt_core.labelling_chunks import CHUNK_FRAMES, ChunkResult, end_with_parent, label_chunk
 from ffpt_core.progress import progress_bar
 
 
@@ -79,7 +79,7 @@ def label(job: Job, output: str | os.PathLike[str] | None = None, jobs: int = 1,
         job: frames and calculator.
         output: npz file to write; unfinished work lies in OUTPUT.parts and is taken up again. Without it
             nothing is kept.
-        jobs: worker processes, each with one thread; 1 calculates in this process.
+        jobs: worker processes, each with one thread; 1 calculates in this process, with the threads it has.
         quiet: no progress bar.
 
     Returns:
@@ -181,11 +181,17 @@ def _write_part(path: Path, result: ChunkResult) -> None:
 
 
 def _work(job: Job, start: int, stop: int, path: Path | None) -> tuple[int, ChunkResult]:
-    """Label frames start to stop; runs in a worker. Failures are kept only where they are skipped."""
+    """Label frames start to stop and write them to path."""
     result = label_chunk(job.frames, job.calculator, job.charge, job.multiplicity, start, job.skip_failed)
     if path is not None:
         _write_part(path, result)
     return start, result
+
+
+def _work_apart(job: Job, start: int, stop: int, path: Path | None) -> tuple[int, ChunkResult]:
+    """_work in a process of its own."""
+    end_with_parent()
+    return _work(job, start, stop, path)
 
 
 def _results(job: Job, identity: dict[str, Any], folder: Path | None, jobs: int, quiet: bool) -> dict[int, ChunkResult]:
@@ -225,7 +231,7 @@ def _calculated(job: Job, todo: list[tuple[int, int, Path | None]], jobs: int) -
     # One thread each: with more, workers fight for cores, and sums may come out in another order.
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered", batch_size=1)
-        yield from parallel(delayed(_work)(*piece) for piece in pieces)
+        yield from parallel(delayed(_work_apart)(*piece) for piece in pieces)
 
 
 def _assembled(job: Job, identity: dict[str, Any], results: dict[int, ChunkResult]) -> tuple[Dataset, dict[int, str]]:
