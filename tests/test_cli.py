@@ -97,7 +97,7 @@ def test_evaluate_writes_data_and_picture(tmp_path: Path) -> None:
     assert main(["evaluate", str(tmp_path / "p.pt"), "--data", str(tmp_path / "frames.npz"), "-o", str(tmp_path)]) == 0
     from ffpt_core.files import read_json
 
-    errors = read_json(tmp_path / "evaluate.json")["errors"][str(tmp_path / "p.pt")]
+    errors = read_json(tmp_path / "evaluate.json")["errors"]["p"]
     assert errors["frames"] == 8
     assert errors["energy_mae"] > 1000  # the random potential has another zero
     assert (tmp_path / "evaluate.png").read_bytes().startswith(b"\x89PNG")

@@ -42,13 +42,13 @@ def stability(
 ) -> None:
     """Time to failure of each replica, and Kaplan-Meier survival curves.
 
-    A trajectory fails when a bond differs by more than 0.5 Angstrom from its equilibrium length (Fu et al.,
-    TMLR 2023), when two atoms collide, or when coordinates are not finite. Writes stability.json and
-    stability.png.
+    A trajectory fails when a bond differs by more than 0.5 Angstrom from its
+    equilibrium length (Fu et al., TMLR 2023), when two atoms collide, or when
+    coordinates are not finite. Writes stability.json and stability.png.
 
     \b
     Example:
-      ffpt analyze stability "from scratch=md/scratch" "fine-tuned=md/tuned" -o analysis/
+      ffpt analyze stability "from scratch=md/scratch" md/tuned -o analysis/
     """
     from ffpt_core.analysis.stability import compare, plot_survival, replica_failure, survival
     from ffpt_core.analysis.style import save_figure
@@ -91,14 +91,15 @@ def h_of_r(
     skip: Skip = 0.0,
     output: Output = Path("analysis"),
 ) -> None:
-    """Distribution of interatomic distances h(r) against reference frames, with its integral error.
+    """Distances h(r) against reference frames, with their integral error.
 
-    Frames from the first unphysical one on are left out, as Fu et al. (TMLR 2023) do. Writes h-of-r.json
-    and h-of-r.png. (``ffpt analyze distances`` is the same.)
+    Frames from the first unphysical one on are left out, as Fu et al. (TMLR
+    2023) do. Writes h-of-r.json and h-of-r.png. The verb "distances" does the
+    same.
 
     \b
     Example:
-      ffpt analyze h-of-r "fine-tuned=md/tuned" --reference test.xyz --skip 5 -o analysis/
+      ffpt analyze h-of-r md/tuned --reference test.xyz --skip 5 -o analysis/
     """
     from ffpt_core.analysis.structure import distance_distribution, distribution_error, plot_distances
     from ffpt_core.analysis.style import save_figure
@@ -145,14 +146,15 @@ analyze.command("distances", hidden=True, help="Another name for h-of-r.")(h_of_
 
 @analyze.command()
 def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Output = Path("analysis")) -> None:
-    """Mean temperature with its error, and drift of the total energy in meV/atom/ps.
+    """Mean temperature with its error, and drift of the total energy.
 
-    Takes folders of ffpt md, or tables of OpenMM's StateDataReporter (.csv) with --topology. The drift
-    measures the integration in a run without thermostat only. Writes energy.json and energy.png.
+    Takes folders of ffpt md, or tables of OpenMM's StateDataReporter (.csv)
+    with --topology. The drift, in meV/atom/ps, measures the integration in a
+    run without thermostat only. Writes energy.json and energy.png.
 
     \b
     Example:
-      ffpt analyze energy "float32=md/nve32" "float64=md/nve64" -o analysis/
+      ffpt analyze energy md/nve32 md/nve64 -o analysis/
     """
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.analysis.thermodynamics import Thermodynamics, plot_thermodynamics, thermodynamics

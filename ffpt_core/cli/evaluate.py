@@ -9,7 +9,7 @@ import typer
 
 
 def evaluate(
-    models: Annotated[list[Path], typer.Argument(help="Potential files.")],
+    models: Annotated[list[str], typer.Argument(help="Potential files; LABEL=PATH names them in table and picture.")],
     data: Annotated[Path, typer.Option(help="Labelled frames (extxyz, npz).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of evaluate.json and evaluate.png.")] = Path(
         "."
@@ -20,11 +20,13 @@ def evaluate(
 
     \b
     Example:
-      ffpt evaluate scratch/potential.pt finetuned/potential.pt --data test.xyz -o errors/
+      ffpt evaluate "from scratch=scratch/potential.pt" finetuned/potential.pt --data test.xyz -o errors/
     """
     from rich.table import Table
 
     from ffpt_core import load
+    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.cli.arguments import labelled_once
     from ffpt_core.datasets import read
     from ffpt_core.files import write_json
     from ffpt_core.progress import console
@@ -32,7 +34,9 @@ def evaluate(
     from ffpt_core.training.plots import plot_parity
 
     dataset = read(data)
-    predictions = {str(path): predict(load(path), dataset, batch_size) for path in models}
+    predictions = {
+        name: predict(load(path), dataset, batch_size) for name, path in labelled_once(models).items()
+    }
     errors = {name: errors_of(dataset, *predicted) for name, predicted in predictions.items()}
     table = Table("potential", "energy MAE (meV)", "energy RMSE", "force MAE (meV/Å)", "force RMSE")
     for name, row in errors.items():
@@ -41,4 +45,4 @@ def evaluate(
     console.print(table)
     record = {"data": str(data), "fingerprint": dataset.fingerprint, "level": dataset.level, "units": Errors.UNITS}
     write_json(output / "evaluate.json", {**record, "errors": {name: row.to_dict() for name, row in errors.items()}})
-    plot_parity(dataset, predictions).savefig(output / "evaluate.png", dpi=150)
+    save_figure(plot_parity(dataset, predictions), output / "evaluate.png")

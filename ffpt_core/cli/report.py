@@ -14,10 +14,11 @@ def report(
         Path | None, typer.Option("--output", "-o", help="The page; default: report.html in the folder.")
     ] = None,
 ) -> None:
-    """Make one self-contained HTML page: headline numbers, tables, pictures, methods and versions.
+    """Make one self-contained HTML page about a folder of results.
 
-    What it shows stands in report.json; without one, the known results in the folder and below are shown as
-    they are found.
+    Headline numbers, tables, pictures, commands and versions: what it shows
+    stands in report.json. Without one, the known results in the folder and
+    below are shown as they are found.
 
     \b
     Example:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ffpt_core.calculators import HELP
+
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
@@ -20,30 +22,31 @@ if TYPE_CHECKING:
 def scan(
     models: Annotated[
         list[str],
-        typer.Argument(help="Potentials or calculators: a .pt file, teacher:FOLDER, tblite:GFN2-xTB; or LABEL=that."),
+        typer.Argument(help="Potentials or calculators, or LABEL=CALCULATOR. " + HELP),
     ],
     molecule: Annotated[Path, typer.Option(help="Relaxed geometry: .xyz, any file ASE reads, or a teacher's folder.")],
     reference: Annotated[
         str | None, typer.Option(help="A calculator to trust: drawn in black, excuses truly weak bonds.")
     ] = None,
     bond: Annotated[list[str] | None, typer.Option(help="Two bonded atoms, counted from 0: 0,13. Repeatable.")] = None,
-    angle: Annotated[list[str] | None, typer.Option(help="Three atoms, the middle one in the middle: 14,4,15.")] = None,
-    dihedral: Annotated[list[str] | None, typer.Option(help="Four atoms in a chain: 0,1,2,3.")] = None,
-    contact: Annotated[list[str] | None, typer.Option(help="Two atoms that are not bonded: 3,17.")] = None,
+    angle: Annotated[list[str] | None, typer.Option(help="Three atoms: 14,4,15. Repeatable.")] = None,
+    dihedral: Annotated[list[str] | None, typer.Option(help="Four atoms in a chain: 0,1,2,3. Repeatable.")] = None,
+    contact: Annotated[list[str] | None, typer.Option(help="Two atoms that are not bonded: 3,17. Repeatable.")] = None,
     all_bonds: Annotated[bool, typer.Option("--all-bonds", help="Scan every bond, count holes.")] = False,
     all_angles: Annotated[bool, typer.Option("--all-angles", help="Scan every H-X-H angle, count holes.")] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("scans"),
 ) -> None:
-    """Scan bonds, angles, dihedrals and contacts with one or more potentials, and count holes.
+    """Scan bonds, angles, dihedrals and contacts, and count holes.
 
-    Each scan moves one fragment of the molecule rigidly and writes NAME.json and NAME.png. --all-bonds and
-    --all-angles also write audit.json and audit.png: how many scans have a hole, an unphysical geometry
-    with a low energy, by rules that are written down in the file.
+    Each scan moves one fragment of the molecule rigidly and writes NAME.json
+    and NAME.png. --all-bonds and --all-angles also write audit.json and
+    audit.png: how many scans have a hole, an unphysical geometry with a low
+    energy, by rules that are written down in the file.
 
     \b
     Example:
-      ffpt scan "from scratch=scratch.pt" "fine-tuned=tuned.pt" --molecule aspirin/relaxed.xyz \\
-          --reference tblite:GFN2-xTB --bond 0,13 --all-bonds --all-angles -o scans/
+      ffpt scan scratch.pt "fine-tuned=tuned.pt" --molecule relaxed.xyz \\
+          --reference tblite:GFN2-xTB --bond 0,13 --all-bonds -o scans/
     """
     from ffpt_core.analysis.scan_energies import evaluate_scan
     from ffpt_core.calculators import get_calculator

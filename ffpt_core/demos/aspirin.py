@@ -118,8 +118,8 @@ def _dynamics(name: str, settings: Settings, jobs: int) -> list[Step]:
         step(
             f"md-{RUNS[name]}-{kelvin}K", f"MD {name}, {settings.replicas} x {length:g} ps at {kelvin} K",
             "md", f"{RUNS[name]}/potential.pt", "--teacher", "teacher", "--temperature", kelvin,
-            "--length", length, "--log-interval", 20, "--replicas", settings.replicas, "--jobs", jobs, "--seed", settings.seed,
-            "-o", md_folder(name, kelvin),
+            "--length", length, "--log-interval", 20, "--replicas", settings.replicas, "--jobs", jobs,
+            "--seed", settings.seed, "-o", md_folder(name, kelvin),
         )
         for kelvin, length in settings.lengths.items()
     ]  # fmt: skip
@@ -142,7 +142,7 @@ def _scans() -> list[Step]:
 
 
 def _evaluation() -> Step:
-    models = [f"{RUNS[name]}/potential.pt" for name in (SCRATCH, FINETUNED)]
+    models = [f"{name}={RUNS[name]}/potential.pt" for name in (SCRATCH, FINETUNED)]
     return step("evaluate", "Errors on test frames", "evaluate", *models, "--data", "gfn2-test.npz", "-o", "errors")
 
 

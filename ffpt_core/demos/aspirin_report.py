@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ffpt_core.analysis.style import save_figure
 from ffpt_core.demos.aspirin_settings import (
     FINETUNED,
     METHYL_CARBON,
@@ -36,7 +37,7 @@ def write_report(folder: Path, settings: Settings, commands: Sequence[str]) -> N
     """Write folder/report.json and the learning curves of both potentials in one picture."""
     results = {name: read_json(folder / run / "result.json") for name, run in RUNS.items()}
     figure = plot_learning_curve({name: results[name]["history"] for name in (SCRATCH, FINETUNED)})
-    figure.savefig(folder / "learning_curves.png", dpi=150)
+    save_figure(figure, folder / "learning_curves.png")
     audits = read_json(folder / "scans" / "audit.json")
     survival = {k: read_json(folder / f"analysis-{k}K" / "stability.json") for k in settings.lengths}
     rattled = read_json(folder / "rattled.json")
@@ -176,8 +177,8 @@ def _scans(audits: list[dict[str, Any]]) -> Section:
     return Section(
         title="Scans: where the holes are",
         text=(
-            "One C-H bond of the methyl group stretched, one H-C-H angle closed, then every bond and every H-X-H angle, "
-            f"with the three potentials ({SCRATCH}, {PRETRAINED}, {FINETUNED}) and the reference method itself."
+            "One C-H bond of the methyl group stretched, one H-C-H angle closed, then every bond and every H-X-H "
+            f"angle, with the three potentials ({SCRATCH}, {PRETRAINED}, {FINETUNED}) and the reference method itself."
         ),
         tables=[holes_table(audits), costs_table(audits, _STRETCH), costs_table(audits, _BEND)],
         figures=[

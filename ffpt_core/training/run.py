@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ffpt_core import __version__
+from ffpt_core.analysis.style import save_figure
 from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
@@ -269,7 +270,7 @@ def _finish(configuration: TrainingConfiguration, frames: Frames, history: list[
     }
     potential.save(path)
     figure = plot_learning_curve({configuration.output.name: history})
-    figure.savefig(configuration.output / "learning_curve.png", dpi=150)
+    save_figure(figure, configuration.output / "learning_curve.png")
     return TrainingResult(potential, validation, test, history)
 
 
