@@ -95,6 +95,7 @@ def label(job: Job, output: str | os.PathLike[str] | None = None, jobs: int = 1,
     if jobs < 1:
         raise FfptError(f"at least one job is needed, not {jobs}")
     identity = job.identity()
+    _check_electrons(job)
     if output is None:
         return _assembled(job, identity, _results(job, identity, None, jobs, quiet))[0]
     output = Path(output)
@@ -109,6 +110,19 @@ def label(job: Job, output: str | os.PathLike[str] | None = None, jobs: int = 1,
     write_json(output.with_suffix(".json"), {**_record(job, identity, failed), "output": dataset.fingerprint})
     shutil.rmtree(folder)
     return dataset
+
+
+def _check_electrons(job: Job) -> None:
+    """Refuse charges and multiplicities that the electrons cannot have; tblite itself would go on and say nothing."""
+    if job.resolved().kind not in ("tblite", "pyscf"):
+        return
+    electrons = np.add.reduceat(job.frames.numbers, job.frames.offsets[:-1]) - job.charge
+    wrong = np.flatnonzero((electrons < job.multiplicity - 1) | ((electrons - job.multiplicity) % 2 == 0))
+    if len(wrong):
+        raise FfptError(
+            f"frame {wrong[0]}: {electrons[wrong[0]]} electrons (charge {job.charge}) cannot have multiplicity "
+            f"{job.multiplicity}; see --charge and --multiplicity"
+        )
 
 
 def _record(job: Job, identity: dict[str, Any], failed: dict[int, str]) -> dict[str, Any]:

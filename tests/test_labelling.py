@@ -99,6 +99,13 @@ def test_pyscf_forces_are_minus_the_gradient() -> None:
     assert -(energies[0] - energies[1]) / (2 * step) == pytest.approx(forces[1, 2], abs=1e-4)
 
 
+@pytest.mark.parametrize(("charge", "multiplicity"), [(1, 1), (0, 2), (0, 13), (-1, 1)])
+def test_electrons_that_cannot_have_the_multiplicity(charge: int, multiplicity: int) -> None:
+    pytest.importorskip("tblite")
+    with pytest.raises(FfptError, match=r"frame 0: \d+ electrons .* cannot have multiplicity"):
+        label(Job(water_frames(1), "tblite:GFN2-xTB", charge, multiplicity), quiet=True)
+
+
 def test_pyscf_charge_and_spin() -> None:
     pytest.importorskip("pyscf")
     atoms = molecule("OH")
