@@ -26,7 +26,7 @@ from ffpt_core import FfptError
 from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.files import read_json
 from ffpt_core.teachers import aspirin
-from ffpt_openmm import MDSettings, StabilityReporter, UnphysicalFrameError, cli, run_md
+from ffpt_openmm import MDSettings, StabilityReporter, UnphysicalFrameError, backends, cli, run_md
 from ffpt_openmm.replica import RunFolder
 
 # Random weights hold no molecule together: the bonds may stretch by 50 Angstrom where survival is wanted.
@@ -114,20 +114,26 @@ def test_killed_run_continues_exactly(tmp_path, potential, teacher, unbroken, jo
     _assert_same_run(broken, unbroken, replicas=jobs)
 
 
-def test_extended_run_is_the_long_run(tmp_path, potential, teacher) -> None:
+@pytest.mark.parametrize("backend", ["pythonforce", "torchforce"])
+def test_extended_run_is_the_long_run(tmp_path, potential, teacher, backend) -> None:
+    if backend == "torchforce" and isinstance(backends.load_torchforce(), str):
+        pytest.skip("openmmtorch does not load here")
     whole, grown = tmp_path / "whole", tmp_path / "grown"
-    _run(potential, teacher, whole, replicas=2)
-    _run(potential, teacher, grown, length=0.05, jobs=1)
+    _run(potential, teacher, whole, backend=backend, replicas=2)
+    _run(potential, teacher, grown, backend=backend, length=0.05)
     with open(grown / "trajectory-0.dcd", "ab") as stream:
         stream.write(b"a frame that a killed run left half written")
     with open(grown / "state-0.csv", "a") as stream:
         stream.write("110,0.05")
-    result = _run(potential, teacher, grown, replicas=2)
+    result = _run(potential, teacher, grown, backend=backend, replicas=2)
     assert [outcome.status for outcome in result.outcomes] == ["finished"] * 2
     _assert_same_run(whole, grown, replicas=2)
     assert not np.array_equal(_frames(whole, 0), _frames(whole, 1))  # replicas have their own noise
+
+
+def test_seeds_differ(tmp_path, finished, potential, teacher) -> None:
     _run(potential, teacher, tmp_path / "seeded", seed=1)
-    assert not np.array_equal(_frames(whole), _frames(tmp_path / "seeded"))
+    assert not np.array_equal(_frames(finished), _frames(tmp_path / "seeded"))
 
 
 @pytest.mark.parametrize(
