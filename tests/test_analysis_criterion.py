@@ -95,7 +95,7 @@ def test_many_frames_are_checked_in_pieces(ethane: Atoms, monkeypatch: pytest.Mo
 def test_molecules_across_a_periodic_boundary_are_whole() -> None:
     water = molecule("H2O")
     cell = np.array([[6.0, 0, 0], [1.5, 6.0, 0], [0.5, -1.0, 6.5]])
-    box = water + Atoms(water.numbers, positions=water.positions + [3.0, 2.0, 2.0])
+    box = water + Atoms(water.numbers, positions=water.positions + np.array([3.0, 2.0, 2.0]))
     box.set_cell(cell)
     box.pbc = True
     criterion = StabilityCriterion.from_reference(box)
@@ -108,7 +108,7 @@ def test_molecules_across_a_periodic_boundary_are_whole() -> None:
 
 def test_bound_between_molecules_spares_those_within() -> None:
     water = molecule("H2O")  # its hydrogens are 1.5 Angstrom apart, in the plane x = 0
-    dimer = water + Atoms(water.numbers, positions=water.positions + [3.0, 0.0, 0.0])
+    dimer = water + Atoms(water.numbers, positions=water.positions + np.array([3.0, 0.0, 0.0]))
     close = dimer.positions.copy()
     close[3:, 0] -= 1.1
     criterion = StabilityCriterion.from_reference(dimer, min_distance=2.0)

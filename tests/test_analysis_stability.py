@@ -37,7 +37,9 @@ def topology_of(atoms: Atoms) -> mdtraj.Topology:
     return topology
 
 
-def trajectory_of(atoms: Atoms, n_frames: int = 60, interval: float = 0.5, broken: int | None = None) -> mdtraj.Trajectory:
+def trajectory_of(
+    atoms: Atoms, n_frames: int = 60, interval: float = 0.5, broken: int | None = None
+) -> mdtraj.Trajectory:
     """Small noise about a molecule; from frame broken on, one hydrogen is 0.6 Angstrom too far out."""
     positions = atoms.positions + np.random.default_rng(3).normal(scale=0.02, size=(n_frames, len(atoms), 3))
     if broken is not None:
@@ -233,7 +235,10 @@ def test_state_tables_of_openmm(tmp_path: Path) -> None:
 
 
 def test_picture_says_how_many_failed() -> None:
-    curves = {"from scratch": survival([failed(3.0), failed(8.0), lived(20.0)]), "fine-tuned": survival([lived(20.0)] * 3)}
+    curves = {
+        "from scratch": survival([failed(3.0), failed(8.0), lived(20.0)]),
+        "fine-tuned": survival([lived(20.0)] * 3),
+    }
     figure = plot_survival(curves)
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["from scratch: 2 of 3 failed", "fine-tuned: 0 of 3 failed"]

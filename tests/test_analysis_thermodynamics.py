@@ -12,7 +12,7 @@ N_ATOMS = 21
 
 
 def table(n_rows: int = 2000, slope: float = 0.0, noise: float = 0.0, seed: int = 0) -> dict[str, np.ndarray]:
-    """Total energy with a slope in meV/atom/ps and noise in meV/atom, temperature 500 K with 40 K noise; 0.01 ps a row."""
+    """Total energy with a slope in meV/atom/ps and noise in meV/atom; 500 K with 40 K noise; 0.01 ps a row."""
     rng = np.random.default_rng(seed)
     times = 0.01 * np.arange(1, n_rows + 1)
     per_atom = slope * times + noise * rng.normal(size=n_rows)

@@ -75,7 +75,9 @@ def results(tmp_path: Path) -> Path:
             {
                 "title": "Errors & co",
                 "text": "Run `ffpt evaluate`.",
-                "tables": [{"columns": ["Potential", "meV"], "rows": [["a", 12.3456], ["b", None]], "caption": "Here."}],
+                "tables": [
+                    {"columns": ["Potential", "meV"], "rows": [["a", 12.3456], ["b", None]], "caption": "Here."}
+                ],
                 "figures": [{"path": "line.png", "caption": "A line."}],
                 "files": [{"path": "data.json", "text": "the numbers"}],
             },

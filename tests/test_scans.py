@@ -132,7 +132,7 @@ def test_dihedral_scan_turns_about_the_bond(ethanol: Atoms) -> None:
 def test_contact_between_molecules_moves_the_smaller_one_whole() -> None:
     water = molecule("H2O")
     pair = molecule("CH3OH")
-    pair.extend(Atoms(water.numbers, positions=water.positions + [0.0, 0.0, 4.0]))
+    pair.extend(Atoms(water.numbers, positions=water.positions + np.array([0.0, 0.0, 4.0])))
     scan = scan_contact(pair, 0, 6, [1.5, 2.5])
     assert set(scan.moved) == {6, 7, 8} and not scan.note
     assert_rigid(scan)
@@ -216,7 +216,8 @@ def test_harmonic_potential_has_no_hole(ethanol: Atoms) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bond", "hole_at", "words"), [((0, 6), 2.2, "stretched"), ((0, 1), 2.45, "stretched"), ((2, 3), 0.54, "compressed")]
+    ("bond", "hole_at", "words"),
+    [((0, 6), 2.2, "stretched"), ((0, 1), 2.45, "stretched"), ((2, 3), 0.54, "compressed")],
 )
 def test_planted_hole_is_found_where_it_is(ethanol: Atoms, bond: tuple[int, int], hole_at: float, words: str) -> None:
     found = audit(ethanol, Harmonic(ethanol, hole=bond, hole_at=hole_at))
@@ -237,7 +238,9 @@ def test_free_angles_are_holes(ethanol: Atoms) -> None:
 def curve(energies: Any, label: str = "p") -> ScanResult:
     """A bond scan of H2 whose energies are a function of the bond length."""
     scan = audit_scans(molecule("H2"))[0]
-    return ScanResult(scan, {label: energies(scan.values - scan.start_value)}, {label: np.zeros((len(scan.values), 2, 3))})
+    return ScanResult(
+        scan, {label: energies(scan.values - scan.start_value)}, {label: np.zeros((len(scan.values), 2, 3))}
+    )
 
 
 def test_second_minimum_before_the_unphysical_range_is_a_hole() -> None:

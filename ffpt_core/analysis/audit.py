@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -206,7 +206,8 @@ def find_holes(
 
     Args:
         results: bond and angle scans evaluated with the potential, and the reference if there is one.
-        label, reference: their labels in the results.
+        label: of the potential, in the results.
+        reference: of the reference there, or None.
         rules: None takes the defaults.
 
     Raises:
@@ -242,9 +243,7 @@ def _finding(result: ScanResult, label: str, reference: str | None, rules: HoleR
     )
 
 
-def _broken_rules(
-    scan: Scan, energies: np.ndarray, bounds: np.ndarray, second_minimum: int | None
-) -> dict[str, str]:
+def _broken_rules(scan: Scan, energies: np.ndarray, bounds: np.ndarray, second_minimum: int | None) -> dict[str, str]:
     """The rules that the energies break, each with its worst point in words."""
     unit = "A" if scan.kind == "bond" else "degrees"
     if not np.isfinite(energies).all():

@@ -61,7 +61,9 @@ def _dots(axes: Axes, findings: Sequence[Finding], colour: str, label: str, ceil
     hole = np.array([finding.hole is not None for finding in findings], dtype=bool)
     high = lowest > ceiling
     axes.scatter(lowest[~hole & ~high], row[~hole & ~high], s=22, color=colour, label=label, zorder=3, linewidths=0)
-    axes.scatter(np.full(high.sum(), 0.985 * ceiling), row[high], s=26, color=colour, marker=">", zorder=3, linewidths=0)
+    axes.scatter(
+        np.full(high.sum(), 0.985 * ceiling), row[high], s=26, color=colour, marker=">", zorder=3, linewidths=0
+    )
     inside = np.clip(np.nan_to_num(lowest, nan=0.0), -0.04 * ceiling, ceiling)
     axes.scatter(inside[hole], row[hole], s=34, color=colour, marker="X", zorder=4, linewidths=0)
 

@@ -29,7 +29,7 @@ def block_error(series: np.ndarray, n_blocks: int = 10) -> float:
     return float(means.std(ddof=1) / np.sqrt(n_blocks))
 
 
-def jackknife_error(blocks: Sequence[np.ndarray], statistic: Callable[[np.ndarray], float]) -> float:
+def jackknife_error(blocks: np.ndarray | Sequence[np.ndarray], statistic: Callable[[np.ndarray], float]) -> float:
     """Standard error of a statistic of the mean over blocks, by leaving out one block at a time.
 
     Args:

@@ -50,9 +50,7 @@ class ScanResult:
     def to_dict(self) -> dict[str, Any]:
         """The scan and its energies for a JSON file; None where a calculator failed."""
         energies = {label: [_plain(energy) for energy in curve] for label, curve in self.energies.items()}
-        largest = {
-            label: [_plain(np.abs(frame).max()) for frame in forces] for label, forces in self.forces.items()
-        }
+        largest = {label: [_plain(np.abs(frame).max()) for frame in forces] for label, forces in self.forces.items()}
         return self.scan.to_dict() | {"energies_ev": energies, "largest_force_ev_per_angstrom": largest}
 
 
@@ -121,8 +119,8 @@ def plot_scans(
 
 def _draw(axes: Axes, result: ScanResult, colours: Mapping[str, str], reference: str | None, ceiling: float) -> None:
     for label, energies in result.energies.items():
-        dashed = {"linestyle": (0, (4, 1.5)), "zorder": 3} if label == reference else {}
-        axes.plot(result.values, energies, color=colours[label], label=label, **dashed)
+        dashes, order = ((0, (4, 1.5)), 3.0) if label == reference else ("solid", 2.0)
+        axes.plot(result.values, energies, color=colours[label], label=label, linestyle=dashes, zorder=order)
     axes.axvline(result.scan.start_value, color="#9a9a9a", linestyle=":", linewidth=1.0, zorder=1)
     finite = np.concatenate([curve[np.isfinite(curve)] for curve in result.energies.values()])
     top = min(ceiling, 1.05 * max(finite.max(), 0.2))
@@ -135,9 +133,9 @@ def _draw(axes: Axes, result: ScanResult, colours: Mapping[str, str], reference:
 
 
 def _subscripted(name: str) -> str:
-    """"C0-H13" as C and H with their indices set small (mathtext)."""
+    """The name C0-H13 as C and H with their indices set small (mathtext)."""
     parts = []
     for part in name.split("-"):
         symbol = part.rstrip("0123456789")
-        parts.append(rf"{symbol}$_{{{part[len(symbol):]}}}$")
+        parts.append(rf"{symbol}$_{{{part[len(symbol) :]}}}$")
     return "–".join(parts)

@@ -52,7 +52,7 @@ class Scan:
 
     @property
     def unit(self) -> str:
-        """"Angstrom" or "degrees"."""
+        """The unit of the values: Angstrom or degrees."""
         return "Angstrom" if self.kind in ("bond", "contact") else "degrees"
 
     @property
@@ -84,7 +84,8 @@ def scan_bond(
 
     Args:
         atoms: start geometry in Angstrom (isolated molecule).
-        i, j: the two atoms, counted from 0.
+        i: one atom, counted from 0.
+        j: the other.
         lengths: bond lengths in Angstrom.
         bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
 
@@ -99,12 +100,12 @@ def scan_bond(
     values = np.array(list(lengths), dtype=float)
     if i in reachable(neighbours, j, without_edge=(i, j)):
         parts = (hanging(neighbours, i, j), hanging(neighbours, j, i))
-        shares = ((parts[0], -0.5), (parts[1], 0.5))
+        shares = [(parts[0], -0.5), (parts[1], 0.5)]
         note = "ring bond: both atoms move apart along it, each with what hangs on it alone"
     else:
         rest = set(reachable(neighbours, i, without=j))
         part, sign = (beyond, 1.0) if len(beyond) <= len(rest) else (rest, -1.0)
-        shares, note = ((part, sign),), ""
+        shares, note = [(part, sign)], ""
 
     def displace(positions: np.ndarray, value: float) -> None:
         for part, share in shares:
@@ -121,7 +122,9 @@ def scan_angle(
 
     Args:
         atoms: start geometry in Angstrom (isolated molecule).
-        i, j, k: the three atoms, counted from 0; j is bonded to both others.
+        i: one end, counted from 0.
+        j: the atom in the middle, bonded to both others.
+        k: the other end.
         degrees: angles between 0 and 180.
         bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
 
@@ -156,25 +159,28 @@ def turning_sides(neighbours: list[set[int]], i: int, j: int, k: int) -> dict[in
 
 
 def scan_dihedral(
-    atoms: Atoms, i: int, j: int, k: int, l: int, degrees: Iterable[float] = DIHEDRALS, bonds: np.ndarray | None = None
+    atoms: Atoms, i: int, j: int, k: int, m: int, degrees: Iterable[float] = DIHEDRALS, bonds: np.ndarray | None = None
 ) -> Scan:
-    """Turn the smaller side of the bond j-k about it, to given dihedral angles i-j-k-l.
+    """Turn the smaller side of the bond j-k about it, to given dihedral angles i-j-k-m.
 
     Args:
         atoms: start geometry in Angstrom (isolated molecule).
-        i, j, k, l: the four atoms, counted from 0, bonded in this order.
+        i: first of four atoms bonded in this order, counted from 0.
+        j: second.
+        k: third.
+        m: fourth.
         degrees: dihedral angles between -180 and 180 (IUPAC sign).
         bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
 
     Raises:
         FfptError: the four are not bonded in this order, or j-k is part of a ring.
     """
-    neighbours = neighbours_of(atoms, bonds, (i, j, k, l))
-    if j not in neighbours[i] or k not in neighbours[j] or l not in neighbours[k]:
-        raise FfptError(f"dihedral {i}-{j}-{k}-{l}: these atoms are not bonded in this order")
+    neighbours = neighbours_of(atoms, bonds, (i, j, k, m))
+    if j not in neighbours[i] or k not in neighbours[j] or m not in neighbours[k]:
+        raise FfptError(f"dihedral {i}-{j}-{k}-{m}: these atoms are not bonded in this order")
     if j in reachable(neighbours, k, without_edge=(j, k)):
-        raise FfptError(f"dihedral {i}-{j}-{k}-{l}: the bond {j}-{k} is part of a ring and cannot turn")
-    start_value = _signed(atoms.get_dihedral(i, j, k, l))
+        raise FfptError(f"dihedral {i}-{j}-{k}-{m}: the bond {j}-{k} is part of a ring and cannot turn")
+    start_value = _signed(atoms.get_dihedral(i, j, k, m))
     axis, _ = _direction(atoms.positions[j], atoms.positions[k])
     far, near = reachable(neighbours, k, without=j), reachable(neighbours, j, without=k)
     part, sign = (far, 1.0) if len(far) <= len(near) else (near, -1.0)
@@ -184,7 +190,7 @@ def scan_dihedral(
         turn = _rotation(axis, sign * np.radians(value - start_value))
         positions[moved] = centre + (positions[moved] - centre) @ turn.T
 
-    return _scan("dihedral", (i, j, k, l), atoms, np.array(list(degrees), dtype=float), start_value, moved, displace)
+    return _scan("dihedral", (i, j, k, m), atoms, np.array(list(degrees), dtype=float), start_value, moved, displace)
 
 
 def scan_contact(
@@ -199,7 +205,8 @@ def scan_contact(
 
     Args:
         atoms: start geometry in Angstrom (no periodic images).
-        i, j: the two atoms, counted from 0.
+        i: one atom, counted from 0.
+        j: the other.
         distances: in Angstrom; None: from 0.4 to the start distance or 3, whichever is longer.
         bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
 

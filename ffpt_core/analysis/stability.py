@@ -146,7 +146,9 @@ def replica_failure(
         FfptError: the run has neither a frame nor a recorded failure.
     """
     stopped = replica.status == "failed" and replica.time is not None
-    guarded = FailureTime(float(replica.time or 0.0), None, replica.reason or "stopped by its guard", False, replica.name)
+    guarded = FailureTime(
+        float(replica.time or 0.0), None, replica.reason or "stopped by its guard", False, replica.name
+    )
     if not replica.has_frames:
         if not stopped:
             raise FfptError(f"{replica.name} has no frames yet")

@@ -180,7 +180,7 @@ def _default_edges(replicas: list[np.ndarray], boxes: list[np.ndarray | None]) -
 
 
 def _histogram(positions: np.ndarray, box: np.ndarray | None, edges: np.ndarray) -> np.ndarray:
-    return sum(np.histogram(chunk, edges)[0] for chunk in _distance_chunks(positions, box))
+    return np.sum([np.histogram(chunk, edges)[0] for chunk in _distance_chunks(positions, box)], axis=0)
 
 
 def _distance_chunks(positions: np.ndarray, box: np.ndarray | None) -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -92,7 +92,10 @@ def new_figure(
     """A Figure without pyplot's global state, with rows x columns axes (as a flat list).
 
     Args:
-        width, height: of one axes, in inches.
+        rows: of axes.
+        columns: of axes.
+        width: of one axes, in inches.
+        height: of one axes, in inches.
         subplots: further keywords of Figure.subplots (sharex, sharey, ...).
     """
     from matplotlib.figure import Figure

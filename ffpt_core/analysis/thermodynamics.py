@@ -130,9 +130,10 @@ def plot_thermodynamics(runs: Mapping[str, Sequence[Thermodynamics]]) -> Figure:
     for label, replicas in runs.items():
         alpha = 1.0 if len(replicas) == 1 else max(0.25, 0.9 / len(replicas) ** 0.5)
         for index, run in enumerate(replicas):
-            named = {"label": label} if index == 0 else {}
+            # Matplotlib keeps labels that begin with an underscore out of legends.
+            name = label if index == 0 else "_replica"
             times, temperatures = _averaged(run.times, run.temperatures)
-            left.plot(times, temperatures, color=colours[label], alpha=alpha, linewidth=1.0, **named)
+            left.plot(times, temperatures, color=colours[label], alpha=alpha, linewidth=1.0, label=name)
             times, energies = _averaged(run.times, run.energies)
             right.plot(times, energies, color=colours[label], alpha=alpha, linewidth=1.0)
     targets = {run.target for replicas in runs.values() for run in replicas if run.target is not None}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import ctypes
 import os
 import struct
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +102,8 @@ def load_trajectory(
     if path.suffix == ".dcd" and not _dcd_frames(path):
         raise FfptError(f"{path} has no frames")
     try:
-        trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
+        with _quiet_stdout():
+            trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
     except (OSError, ValueError, RuntimeError) as error:
         raise FfptError(f"cannot read the trajectory {path}: {error}") from error
     if frame_interval is not None:
@@ -106,6 +111,28 @@ def load_trajectory(
     elif path.suffix == ".dcd":
         trajectory.time = dcd_times(path, len(trajectory))
     return trajectory
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Send what C code prints to nowhere: mdtraj's DCD reader reports each file it opens on standard output."""
+    try:
+        original = os.dup(1)
+    except OSError:
+        # Standard output is closed: there is nothing to keep clean.
+        yield
+        return
+    flush = ctypes.CDLL(None).fflush if os.name == "posix" else lambda _: 0
+    sys.stdout.flush()
+    flush(None)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        flush(None)
+        os.dup2(original, 1)
+        os.close(original)
 
 
 def dcd_times(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:

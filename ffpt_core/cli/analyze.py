@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 analyze = typer.Typer(no_args_is_help=True, help="Analyse MD runs: stability, distances h(r), temperature and energy.")
 
+Frames: TypeAlias = "list[np.ndarray]"
 Runs = Annotated[
     list[str],
     typer.Argument(help="Folders of ffpt md, or trajectory files; LABEL=PATH names them, and pools equal labels."),
@@ -110,7 +111,8 @@ def h_of_r(
 
     name, source = labelled(reference)
     name = f"{name} (reference)"
-    truth = distance_distribution(*_reference_frames(source, topology, frame_interval))
+    frames, cells = _reference_frames(source, topology, frame_interval)
+    truth = distance_distribution(frames, cells=cells)
     found = {name: truth}
     for label, replicas in _replicas(runs, topology, lambda one: one.has_frames).items():
         frames, cells = _physical_frames(replicas, frame_interval, skip)
@@ -168,6 +170,8 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     has_table = "table of energies (state-K.csv)"
     for label, replicas in _replicas(runs, topology, lambda one: one.state is not None, has_table).items():
         for one in replicas:
+            if one.state is None:
+                continue
             try:
                 table, n_atoms = read_state(one.state), count_atoms(one.topology)
                 run = thermodynamics(table, n_atoms, one.temperature, skip, one.name)
@@ -220,34 +224,33 @@ def _replicas(
     return found
 
 
-def _reference_frames(
-    source: str, topology: Path | None, frame_interval: float | None
-) -> tuple[np.ndarray | list[np.ndarray], None, object]:
+def _reference_frames(source: str, topology: Path | None, frame_interval: float | None) -> tuple[Frames, Frames | None]:
+    """Positions in Angstrom, and cells, of a data set, a run or a trajectory."""
     from ffpt_core.analysis.structure import dataset_frames
     from ffpt_core.analysis.trajectories import TRAJECTORIES, is_run, replicas_at
     from ffpt_core.datasets import read
     from ffpt_core.errors import FfptError
 
-    if is_run(source) or Path(source).suffix in TRAJECTORIES:
-        replicas = [one for one in replicas_at(source, topology) if one.has_frames]
-        if not replicas:
-            raise FfptError(f"{source} has no frames yet")
-        frames, cells = _physical_frames(replicas, frame_interval, 0.0)
-    else:
-        frames, cells = dataset_frames(read(source))
-    return frames, None, cells
+    if not is_run(source) and Path(source).suffix not in TRAJECTORIES:
+        positions, cells = dataset_frames(read(source))
+        return [positions], None if cells is None else [cells]
+    replicas = [one for one in replicas_at(source, topology) if one.has_frames]
+    if not replicas:
+        raise FfptError(f"{source} has no frames yet")
+    return _physical_frames(replicas, frame_interval, 0.0)
 
 
 def _physical_frames(
     replicas: Sequence[Replica], frame_interval: float | None, skip: float
-) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
+) -> tuple[Frames, Frames | None]:
     """Positions in Angstrom, and cells, of each replica after skip ps and before its first unphysical frame."""
     from ffpt_core.analysis.trajectories import criterion_for
     from ffpt_core.cli.arguments import read_geometry
 
     source = replicas[0].reference
     criterion = criterion_for(replicas[0].topology, None if source is None else read_geometry(source))
-    frames, cells = [], []
+    frames: Frames = []
+    cells: Frames = []
     for one in replicas:
         trajectory = one.load(frame_interval)
         box = None if trajectory.unitcell_vectors is None else 10.0 * trajectory.unitcell_vectors
@@ -256,8 +259,8 @@ def _physical_frames(
         kept = slice(int((trajectory.time < skip).sum()), end)
         if kept.start < kept.stop:
             frames.append(10.0 * trajectory.xyz[kept])
-            cells.append(None if box is None else box[kept])
-    return frames, None if any(box is None for box in cells) else cells
+            cells += [] if box is None else [box[kept]]
+    return frames, cells or None
 
 
 def _first_failure(curve: Survival) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ffpt_core.errors import FfptError
 
@@ -70,7 +70,8 @@ def read_geometry(path: Path) -> Atoms:
 
     path = path / "relaxed.xyz" if path.is_dir() else path
     try:
-        return ase.io.read(path)
+        # An index of one frame gives one Atoms, never a list.
+        return cast("Atoms", ase.io.read(path, index=-1))
     except (OSError, UnknownFileTypeError, ValueError, KeyError, IndexError, StopIteration) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise FfptError(f"cannot read {path} as a geometry: {reason}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,10 +78,13 @@ def _single_scans(
     from ffpt_core.analysis.scans import scan_angle, scan_bond, scan_contact, scan_dihedral
     from ffpt_core.cli.arguments import atom_indices
 
-    scans = [scan_bond(atoms, *atom_indices(text, 2)) for text in bonds]
-    scans += [scan_angle(atoms, *atom_indices(text, 3)) for text in angles]
-    scans += [scan_dihedral(atoms, *atom_indices(text, 4)) for text in dihedrals]
-    return scans + [scan_contact(atoms, *atom_indices(text, 2)) for text in contacts]
+    wanted: list[tuple[Callable[..., Scan], int, Sequence[str]]] = [
+        (scan_bond, 2, bonds),
+        (scan_angle, 3, angles),
+        (scan_dihedral, 4, dihedrals),
+        (scan_contact, 2, contacts),
+    ]
+    return [make(atoms, *atom_indices(text, count)) for make, count, texts in wanted for text in texts]
 
 
 def _audited_scans(atoms: Atoms, bonds: bool, angles: bool) -> list[Scan]:

@@ -12,7 +12,12 @@ from ffpt_core.report import tables
 from ffpt_core.report.content import Figure, Link, Report, Section, Table
 
 _KNOWN: tuple[tuple[str, str, Callable[[Any], Table] | None, tuple[tuple[str, str], ...]], ...] = (
-    ("learning_curve.png", "Training", None, (("learning_curve.png", "Validation errors and learning rate by epoch."),)),
+    (
+        "learning_curve.png",
+        "Training",
+        None,
+        (("learning_curve.png", "Validation errors and learning rate by epoch."),),
+    ),
     ("evaluate.json", "Errors", tables.evaluation_table, (("evaluate.png", "Errors against the labels."),)),
     (
         "audit.json",
@@ -65,7 +70,7 @@ def collect(folder: Path) -> Report:
             sections.append(section)
     if not sections:
         raise FfptError(f"{folder} holds no report.json and no results of ffpt train, evaluate, scan or analyze")
-    return Report(title=folder.resolve().name, sections=sections)
+    return Report(title=f"Results in {folder.resolve().name}", sections=sections)
 
 
 def _table(make_table: Callable[[Any], Table], path: Path, where: Path) -> Table:

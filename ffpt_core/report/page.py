@@ -121,20 +121,22 @@ def _figure(figure: Figure, folder: Path, number: int) -> dict[str, object]:
     except OSError as error:
         raise FfptError(f"the picture {path} of the report cannot be read: {error.strerror or error}") from error
     source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    width, height = _size(data)
-    wide = width > 700.0
-    return {"source": source, "number": number, "caption": figure.caption, "width": round(width), "wide": wide}
+    width = _width(data)
+    shown = {"source": source, "number": number, "caption": figure.caption}
+    return shown | {"width": round(width), "wide": width > 700.0}
 
 
-def _size(data: bytes) -> tuple[float, float]:
-    """Width and height at which a PNG is shown, in CSS pixels: by its own resolution, so that all letters are
-    of one size. Zero for other pictures, which browsers lay out."""
+def _width(data: bytes) -> float:
+    """Width at which a PNG is shown, in CSS pixels: by its own resolution, so that all letters are of one size.
+
+    Zero for other pictures, which browsers lay out.
+    """
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
-        return 0.0, 0.0
-    width, height = struct.unpack(">2I", data[16:24])
+        return 0.0
+    (pixels,) = struct.unpack(">I", data[16:20])
     found = data.find(b"pHYs", 24, 4096)
     dots = struct.unpack(">I", data[found + 4 : found + 8])[0] * 0.0254 if found > 0 else _SCREEN
-    return width / dots * _SCREEN, height / dots * _SCREEN
+    return pixels / dots * _SCREEN
 
 
 def _table(table: Table, number: int) -> dict[str, object]:
@@ -160,7 +162,7 @@ def _cell(value: Cell) -> str:
     """A cell as text: four significant digits, thousands apart, a dash for nothing."""
     if value is None or value == "":
         return "–"
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, (bool, str)):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"

@@ -64,12 +64,13 @@ def holes_table(audits: Sequence[Mapping[str, Any]], caption: str = "") -> Table
 def _holes_caption(audits: Sequence[Mapping[str, Any]]) -> str:
     rules = audits[0]["rules"]
     return (
-        f"A bond has a hole when it costs less than {rules['bond_energy']:g} eV to stretch it by {rules['stretch']:g} Å "
-        f"or more, or less than {rules['compressed_energy']:g} eV to compress it by {rules['compression']:g} Å or more; "
-        "an angle, when it costs less than "
-        f"{rules['closed_energy']:g} eV to close it to {rules['closed']:g} degrees or less, or less than "
-        f"{rules['opened_energy']:g} eV to open it to {rules['opened']:g} or more; either, when the energy has a second "
-        "minimum below these bounds. Scans are rigid. The lowest cost is that of all geometries beyond these limits."
+        f"A bond has a hole when it costs less than {rules['bond_energy']:g} eV to stretch it by "
+        f"{rules['stretch']:g} Å or more, or less than {rules['compressed_energy']:g} eV to compress it by "
+        f"{rules['compression']:g} Å or more. "
+        f"An angle has one when it costs less than {rules['closed_energy']:g} eV to close it to {rules['closed']:g} "
+        f"degrees or less, or less than {rules['opened_energy']:g} eV to open it to {rules['opened']:g} or more. "
+        "Either has one when its energy has a second minimum below these bounds. Scans are rigid. The lowest cost is "
+        "that of all geometries beyond these limits."
     )
 
 
@@ -89,7 +90,9 @@ def costs_table(audits: Sequence[Mapping[str, Any]], name: str, caption: str = "
         rows.append([audit["label"], *(_decimals(energy) for energy in finding["energies"].values())])
     unit = "Å" if name.startswith("bond") else "degrees"
     columns = ["Potential", *(f"{float(point):g}\N{NO-BREAK SPACE}{unit} (eV)" for point in points)]
-    return Table(columns=columns, rows=rows, caption=caption or f"Energy of the {name.replace('-', '–')}, others rigid.")
+    return Table(
+        columns=columns, rows=rows, caption=caption or f"Energy of the {name.replace('-', '–')}, others rigid."
+    )
 
 
 def stability_table(stability: Mapping[str, Any], caption: str = "") -> Table:
@@ -102,7 +105,13 @@ def stability_table(stability: Mapping[str, Any], caption: str = "") -> Table:
         why = re.sub(r"(?<=\d) A\b", " Å", failed[0]["reason"]) if failed else None
         total = f"{curve['watched_ps']:,.1f}"
         rows.append([label, f"{curve['n_failed']} of {curve['n_replicas']}", first, total, alive, why])
-    columns = ["Potential", "Failed", "First failure (ps)", "Simulated (ps)", "Alive at the end (95 %)", "First reason"]
+    rules = stability.get("criterion", {})
+    stretch = next((rule["max_stretch_angstrom"] for rule in rules.values()), 0.5)
+    caption = caption or (
+        f"Replicas that failed: a bond off by more than {stretch:g} Å, two atoms colliding, or coordinates not finite; "
+        "fraction alive by Kaplan-Meier with 95 % confidence limits."
+    )
+    columns = ["Potential", "Failed", "First failure (ps)", "Watched (ps)", "Alive at the end", "First reason"]
     return Table(columns=columns, rows=rows, caption=caption)
 
 
@@ -150,7 +159,7 @@ def _decimals(value: float | None, digits: int = 2) -> str | None:
 
 
 def _duration(seconds: float) -> str:
-    """"95 s", "12 min" or "3.4 h"."""
+    """A time as 95 s, 12 min or 3.4 h."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
