@@ -92,7 +92,7 @@ def _pretraining(settings: Settings, compile_flag: str) -> list[Step]:
         step(
             "pretrain", "Pre-training on them",
             "train", "--data", "rattled.npz", "--n-validation", 200, "--loss", "robust", "--schedule", "cosine",
-            "--learning-rate", 5e-4, "--gradient-clip", 500, "--ema", 0.999, "--epochs", 10,
+            "--learning-rate", 5e-4, "--gradient-clip", 500, "--ema", 0.995, "--epochs", 10,
             "--frames-per-epoch", (settings.rattled_frames - 200) // 10, compile_flag,
             "--seed", settings.seed, "--threads", 1, "-o", RUNS[PRETRAINED],
         ),
