@@ -10,7 +10,7 @@ operations. One function thus serves inference (no autograd graph at all), Torch
 """
 
 import math
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -72,12 +72,12 @@ class _SiluGradient(torch.autograd.Function):
     """gradient * silu'(x), differentiable once more: PyTorch's fused kernel for it is not."""
 
     @staticmethod
-    def forward(ctx, gradient: Tensor, x: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, x)
         return torch.ops.aten.silu_backward(gradient, x)
 
     @staticmethod
-    def backward(ctx, outer: Tensor) -> Tuple[Tensor, Tensor]:
+    def backward(ctx: Any, outer: Tensor) -> Tuple[Tensor, Tensor]:
         gradient, x = ctx.saved_tensors
         sigmoid = torch.sigmoid(x)
         complement = 1.0 - sigmoid

@@ -20,7 +20,7 @@ def test_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_variable_must_be_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUMED_KERNEL", str(tmp_path / "nowhere.so"))
-    with pytest.raises(FfptError, match="PLUMED_KERNEL points at .*nowhere.so"):
+    with pytest.raises(FfptError, match=r"PLUMED_KERNEL points at .*nowhere.so"):
         find_kernel()
 
 

@@ -11,8 +11,8 @@ import pytest
 import safetensors.torch
 import torch
 from ase import Atoms, units
-from ase.md.verlet import VelocityVerlet
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.verlet import VelocityVerlet
 from conftest import small_potential
 
 from ffpt_core import FfptError, Potential, load
@@ -70,7 +70,7 @@ def test_a_newer_format_says_so(tmp_path: Path, potential: Potential, monkeypatc
     monkeypatch.setattr("ffpt_core.potential.FORMAT_VERSION", 99)
     potential.save(tmp_path / "p.pt")
     monkeypatch.undo()
-    with pytest.raises(FfptError, match="format version 99.*install a newer one"):
+    with pytest.raises(FfptError, match=r"format version 99.*install a newer one"):
         load(tmp_path / "p.pt")
 
 

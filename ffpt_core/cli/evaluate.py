@@ -34,9 +34,7 @@ def evaluate(
     from ffpt_core.training.plots import plot_parity
 
     dataset = read(data)
-    predictions = {
-        name: predict(load(path), dataset, batch_size) for name, path in labelled_once(models).items()
-    }
+    predictions = {name: predict(load(path), dataset, batch_size) for name, path in labelled_once(models).items()}
     errors = {name: errors_of(dataset, *predicted) for name, predicted in predictions.items()}
     table = Table("potential", "energy MAE (meV)", "energy RMSE", "force MAE (meV/Å)", "force RMSE")
     for name, row in errors.items():
