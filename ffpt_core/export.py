@@ -114,12 +114,16 @@ def check_module(module: torch.nn.Module, potential: Potential, frames: Sequence
     """Refuse a module that is not its potential. Returns what disagreement does.
 
     Raises:
-        FfptError: an energy or a force differs by more than rounding does.
+        FfptError: an energy or a force differs by more than rounding does; or the potential itself gives NaN.
     """
     energy, force = disagreement(module, potential, frames)
     numbers = torch.as_tensor(frames[0].numbers, dtype=torch.int64, device=potential.device)
     shift = float(potential.shifts.index_select(0, numbers).sum())
     evaluated = [potential.energy_and_forces(atoms) for atoms in frames]
+    if not all(np.isfinite(value) and np.isfinite(forces).all() for value, forces in evaluated):
+        raise FfptError(
+            "the potential gives no finite energy on the geometry for the check: is it in Angstrom, with atoms apart?"
+        )
     scale = max(1.0, *(abs(value - shift) for value, _ in evaluated), *(np.abs(f).max() for _, f in evaluated))
     limit = _TOLERANCE[potential.dtype] * scale
     if not (energy <= limit + 1e-12 * abs(shift) and force <= limit):

@@ -26,7 +26,7 @@ from ffpt_openmm.settings import MDSettings, Outcome, settings_of
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from openmm.app import Simulation
+    from openmm.app import Simulation, Topology
 
 _SLICE = 200
 """Steps between two reports of progress."""
@@ -120,9 +120,8 @@ class Replica:
         self.simulation: Simulation = app.Simulation(
             self.topology, system, integrator, platform, properties.get(self.settings.platform)
         )
-        self.guard = StabilityReporter(
-            criterion_of(folder, self.settings), self.settings.check_steps, folder.failure(index)
-        )
+        criterion = criterion_of(self.topology, read_structure(folder.reference), self.settings)
+        self.guard = StabilityReporter(criterion, self.settings.check_steps, folder.failure(index))
         self._seconds = 0.0
 
     def run(self, advance: Callable[[int], None]) -> Outcome:
@@ -252,12 +251,8 @@ class Replica:
         return trajectory, table
 
 
-def criterion_of(folder: RunFolder, settings: MDSettings) -> StabilityCriterion:
+def criterion_of(topology: Topology, reference: Atoms, settings: MDSettings) -> StabilityCriterion:
     """What is physical in a run: the bonds of its topology, or of its reference geometry if it lists none."""
-    from openmm import app
-
-    reference = read_structure(folder.reference)
-    topology = app.PDBFile(str(folder.topology)).topology
     bonds = [(bond[0].index, bond[1].index) for bond in topology.bonds()] or None
     return StabilityCriterion.from_reference(
         reference, bonds, max_stretch=settings.max_stretch, min_distance=settings.min_distance

@@ -193,8 +193,8 @@ def _prepare(
         kept = old["replicas"]
         record = {**old, "settings": record["settings"], "replicas": kept + record["replicas"][len(kept) :]}
     else:
-        record["minimized"] = _write_shared(folder, potential, topology, atoms, teacher, settings)
-        record["criterion"] = criterion_of(folder, settings).to_dict()
+        how, criterion = _write_shared(folder, potential, topology, atoms, teacher, settings)
+        record |= {"minimized": how, "criterion": criterion}
     write_json(folder.record, record)
     return record
 
@@ -206,23 +206,29 @@ def _write_shared(
     atoms: Atoms,
     teacher: Teacher | None,
     settings: MDSettings,
-) -> str:
-    """The potential, the topology, the reference and the start; returns how the start was relaxed."""
+) -> tuple[str, dict[str, Any]]:
+    """The potential, the topology, the reference and the start; returns how it was relaxed, and what is physical."""
     from openmm import app
 
     foreign = next(iter(folder.path.glob("trajectory-*")), None)
     if foreign is not None:
         raise FfptError(f"{folder.path} holds {foreign.name}, but no run.json: choose another folder")
+    reference = atoms.copy()
+    reference.positions = atoms.positions if teacher is None else teacher.atoms.positions
+    criterion = criterion_of(topology, reference, settings)
+    failure = criterion.check(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
+    if failure is not None:
+        raise FfptError(f"the starting geometry is unphysical: {failure.reason} (are its positions in Angstrom?)")
     potential.save(folder.potential)
     with atomic_write(folder.topology) as stream:
-        app.PDBFile.writeFile(topology, atoms.positions / NANOMETRE, stream)
-    reference = atoms if teacher is None else teacher.atoms
-    _write_structure(folder.reference, Atoms(atoms.numbers, reference.positions, cell=atoms.cell, pbc=atoms.pbc))
+        # Numbers without a unit are Angstrom here, unlike everywhere else in OpenMM.
+        app.PDBFile.writeFile(topology, atoms.positions, stream)
+    _write_structure(folder.reference, reference)
     how = "not"
     if settings.minimize:
-        atoms, how = relax(atoms, potential, topology, teacher, settings, criterion_of(folder, settings))
+        atoms, how = relax(atoms, potential, topology, teacher, settings, criterion)
     _write_structure(folder.start, atoms)
-    return how
+    return how, criterion.to_dict()
 
 
 def _write_structure(path: Path, atoms: Atoms) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from openmm_models import SHIFTS, random_potential, rattled, water_box
 
 from ffpt_core import FfptError
@@ -172,6 +173,12 @@ def test_wrong_module_is_never_written(tmp_path, molecule, monkeypatch) -> None:
     with pytest.raises(FfptError, match=r"off the original one"):
         export_torchscript(potential, molecule.numbers, tmp_path / "force.pt")
     assert not list(tmp_path.iterdir())
+
+
+def test_geometry_without_an_energy_is_named_as_the_reason(potential) -> None:
+    coincident = Atoms("OH", [[0, 0, 0], [0, 0, 0]])
+    with pytest.raises(FfptError, match="is it in Angstrom, with atoms apart"):
+        check_module(ForceModule(potential, [8, 1]), potential, [coincident])
 
 
 def test_box_where_none_belongs_and_the_other_way_round(molecule) -> None:

@@ -196,6 +196,9 @@ def test_folder_explains_itself(finished, potential, teacher) -> None:
     assert len(_frames(finished)) == 20
     start = ase.io.read(finished / "start.xyz")
     np.testing.assert_allclose(start.positions, teacher.atoms.positions, atol=1e-7)
+    topology = mdtraj.load(finished / "topology.pdb")
+    np.testing.assert_allclose(10 * topology.xyz[0], teacher.atoms.positions, atol=1e-3)
+    assert topology.topology.n_bonds == 21
     # The last row and the last frame are of the same step: the potential gives the energy in the table.
     start.positions = 10 * _frames(finished)[-1]
     energy = potential.energy_and_forces(start)[0]
@@ -345,6 +348,12 @@ def test_atoms_that_do_not_fit(tmp_path, potential, teacher) -> None:
     water = ase.Atoms("OHH", [[0, 0, 0], [0.96, 0, 0], [0, 0.96, 0]])
     with pytest.raises(FfptError, match="topology has 21 atoms and the starting geometry 3"):
         run_md(potential, teacher.topology, tmp_path / "run", GENTLE, structure=water)
+    squeezed = teacher.atoms.copy()
+    squeezed.positions /= 10  # nm taken for Angstrom
+    with pytest.raises(FfptError, match=r"starting geometry is unphysical: .* in Angstrom"):
+        run_md(potential, teacher.topology, tmp_path / "run", GENTLE, structure=squeezed, teacher=teacher)
+    with pytest.raises(FfptError, match="starting geometry is unphysical: atoms"):
+        run_md(potential, teacher.topology, tmp_path / "run", GENTLE, structure=squeezed)
     folder = tmp_path / "foreign"
     folder.mkdir()
     (folder / "trajectory-0.dcd").write_bytes(b"")

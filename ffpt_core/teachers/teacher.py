@@ -198,7 +198,8 @@ class Teacher:
         with atomic_write(folder / "system.xml") as stream:
             stream.write(mm.XmlSerializer.serialize(self.system))
         with atomic_write(folder / "topology.pdb") as stream:
-            mm.app.PDBFile.writeFile(self.topology, self.atoms.positions / NANOMETRE, stream)
+            # Numbers without a unit are Angstrom here, unlike everywhere else in OpenMM.
+            mm.app.PDBFile.writeFile(self.topology, self.atoms.positions, stream)
         with atomic_path(folder / "relaxed.xyz") as path:
             ase.io.write(path, self.atoms, format="extxyz", plain=False)
         write_json(folder / "teacher.json", {"format": "ffpt-teacher", "level": self.level, **self.record})
