@@ -10,7 +10,6 @@ from ase import units
 from ase.io import read
 from ase.io.trajectory import Trajectory
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.optimize import BFGS
 
 import ffpt_core
@@ -30,10 +29,11 @@ criterion = StabilityCriterion.from_reference(atoms)  # bonds as they are in the
 atoms.calc = ffpt_core.load(arguments.model).calculator()
 BFGS(atoms, logfile=None).run(fmax=0.05, steps=20)
 
+# Momenta at 500 K (Maxwell-Boltzmann), then steps of 0.5 fs with a friction of 2/ps.
 rng = np.random.default_rng(1)
-MaxwellBoltzmannDistribution(atoms, temperature_K=500, rng=rng)
-Stationary(atoms)
-dynamics = Langevin(atoms, 0.5 * units.fs, temperature_K=500, friction=2 / (1000 * units.fs), rng=rng)
+atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * np.sqrt(atoms.get_masses() * units.kB * 500)[:, None])
+friction = 2 / (1000 * units.fs)
+dynamics = Langevin(atoms, 0.5 * units.fs, temperature_K=500, friction=friction, rng=rng, fixcm=False)
 dynamics.attach(Trajectory(f"{arguments.output}.traj", "w", atoms).write, interval=20)
 
 # Ten steps at a time, until a bond leaves the physical range or the end is reached.
