@@ -121,7 +121,8 @@ def test_core_imports_without_openmm_and_plumed() -> None:
         "ffpt_core.Potential, ffpt_core.load, ffpt_core.reference\n"
         "from ffpt_core import training, datasets, export, analysis\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

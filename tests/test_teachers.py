@@ -19,7 +19,7 @@ from ffpt_core.teachers.dynamics import teacher_frames
 from ffpt_core.teachers.teacher import assign_force_groups
 from ffpt_core.units import BOLTZMANN, KJ_PER_MOL
 
-SHARED = Path("/work/shared/data/aspirin_ccsd")
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "aspirin_ccsd"
 TLEAP_PI = 3.141594
 """tleap turns degrees into radians with this value of pi."""
 
