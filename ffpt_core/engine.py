@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ffpt_core.pairs import all_pairs, isolated_pairs, periodic_pairs
-from ffpt_core.potential import STATIC_PAIRS_UP_TO, Potential
+from ffpt_core.potential import Potential
 from ffpt_core.units import KJ_PER_MOL, NANOMETRE
+
+STATIC_PAIRS_UP_TO = 64
+"""Isolated molecules up to this many atoms keep the list of all their pairs: static shapes for a GPU."""
 
 
 class _EngineModule(nn.Module):

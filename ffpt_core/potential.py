@@ -19,15 +19,13 @@ from torch import Tensor, nn
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_write
 from ffpt_core.newtonnet import N_ATOMIC_NUMBERS, NewtonNet
-from ffpt_core.pairs import all_pairs, isolated_pairs, periodic_pairs
+from ffpt_core.pairs import isolated_pairs, periodic_pairs
 
 if TYPE_CHECKING:
     from ffpt_core.calculator import FfptCalculator
 
 FORMAT = "ffpt-potential"
 FORMAT_VERSION = 1
-STATIC_PAIRS_UP_TO = 64
-"""Isolated molecules up to this many atoms keep the list of all their pairs: no search, same result."""
 
 
 class Potential(nn.Module):
@@ -91,9 +89,9 @@ class Potential(nn.Module):
     @torch.no_grad()
     def rescale(self, factor: float) -> None:
         """Multiply the scales by factor and divide the network's output by it: energies stay what they were."""
-        self.scales *= factor
-        self.network.readout_out.weight /= factor
-        self.network.readout_out.bias /= factor
+        self.scales.mul_(factor)
+        self.network.readout_out.weight.div_(factor)
+        self.network.readout_out.bias.div_(factor)
 
     def _apply(self, function: Any, recurse: bool = True) -> Potential:
         """Move or cast the network; shifts and scales stay in float64."""
@@ -155,8 +153,6 @@ class Potential(nn.Module):
             (2, n_pairs) int64, and (n_pairs, 3) translations in Angstrom or None where nothing is periodic.
         """
         if not atoms.pbc.any():
-            if len(atoms) <= STATIC_PAIRS_UP_TO:
-                return all_pairs(len(atoms), self.device), None
             return isolated_pairs(torch.as_tensor(atoms.positions, device=self.device), self.cutoff), None
         cell, pbc = torch.as_tensor(np.array(atoms.cell)), torch.as_tensor(atoms.pbc)
         if abs(np.linalg.det(np.array(atoms.cell.complete()))) < 1e-6 or any(

@@ -45,4 +45,8 @@ def progress_bar(description: str, total: float, unit: str = "frames") -> Iterat
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda n=1: progress.advance(task, n)
+
+        def advance(steps: float = 1) -> None:
+            progress.advance(task, steps)
+
+        yield advance

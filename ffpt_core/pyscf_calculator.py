@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar, cast
+from typing import Any
 
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 
+from ffpt_core.calculator import SinglePointCalculator
 from ffpt_core.errors import FfptError
 from ffpt_core.units import BOHR, HARTREE
 
@@ -48,7 +48,7 @@ def check_model(model: str) -> tuple[str, str]:
     return functional, basis
 
 
-class PyscfCalculator(Calculator):
+class PyscfCalculator(SinglePointCalculator):
     """Energy (eV) and forces (eV/Angstrom) from pyscf, each frame converged from its own initial guess.
 
     Args:
@@ -58,7 +58,7 @@ class PyscfCalculator(Calculator):
         multiplicity: 2S + 1; unrestricted orbitals unless it is 1.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces"]
+    implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 - as ASE declares it
 
     def __init__(self, functional: str, basis: str, charge: int = 0, multiplicity: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -67,28 +67,21 @@ class PyscfCalculator(Calculator):
         self.charge = charge
         self.multiplicity = multiplicity
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """ASE's entry: fills ``results``.
+    def evaluate(self, atoms: Atoms) -> dict[str, Any]:
+        """Energy and forces.
 
         Raises:
             FfptError: periodic atoms, charge and multiplicity that do not fit the electrons, an element
                 without basis functions, or an SCF that does not converge.
         """
-        super().calculate(atoms, properties, system_changes)
-        frame = cast(Atoms, self.atoms)
-        if frame.pbc.any():
+        if atoms.pbc.any():
             raise FfptError("this pyscf calculator is for molecules; the frame is periodic")
-        mean_field = self._mean_field(frame)
+        mean_field = self._mean_field(atoms)
         energy = mean_field.kernel()
         if not mean_field.converged:
             raise FfptError(f"the SCF of {self.functional}/{self.basis} did not converge in {MAX_CYCLES} cycles")
         gradient = mean_field.nuc_grad_method().kernel()
-        self.results = {
+        return {
             "energy": float(energy) * HARTREE,
             "free_energy": float(energy) * HARTREE,
             "forces": -gradient * HARTREE / BOHR,

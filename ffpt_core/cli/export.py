@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -35,6 +35,7 @@ def export(
       ffpt export aspirin.pt -o force.pt --engine openmm --topology aspirin/topology.pdb
     """
     import ase.io
+    from ase import Atoms
     from ase.io.formats import UnknownFileTypeError
 
     from ffpt_core import load
@@ -45,9 +46,9 @@ def export(
         raise FfptError(f"there is no export for {engine!r}; there is for {', '.join(ENGINES)}")
     if (topology is None) == (molecule is None):
         raise FfptError("give the atoms: either --topology FILE.pdb or --molecule FILE.xyz")
-    source = topology or molecule
+    source, form = (molecule, None) if topology is None else (topology, "proteindatabank")
     try:
-        atoms = ase.io.read(source, format="proteindatabank" if topology is not None else None)
+        atoms = cast(Atoms, ase.io.read(cast(Path, source), format=form))
     except (OSError, ValueError, IndexError, KeyError, UnknownFileTypeError) as error:
         raise FfptError(f"cannot read the structure {source}: {error}") from error
     in_box = bool(atoms.pbc.all()) if periodic is None else periodic

@@ -26,7 +26,6 @@ VERBS = (
     "analyze",
     "report",
     "demo",
-    "doctor",
 )
 """Verbs of ffpt_core, in the order in which work flows; each is cli/<verb>.py with a function of its name."""
 

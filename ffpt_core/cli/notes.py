@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from rich.markup import escape
 
@@ -18,11 +19,11 @@ def notes() -> Iterator[None]:
 
     plain = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if issubclass(category, DatasetWarning):
             console.print(f"[yellow]note:[/yellow] {escape(str(message))}", soft_wrap=True, highlight=False)
         else:
-            plain(message, category, *rest)  # type: ignore[arg-type]
+            plain(message, category, *rest, **named)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DatasetWarning)

@@ -158,9 +158,9 @@ def embedded(molecule: Mol, conformers: int, seed: int) -> Mol:
         return molecule
     molecule = Mol(molecule)
     parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed = seed
+    parameters.randomSeed = seed  # type: ignore[assignment]  # RDKit's stubs are wrong
     if not len(rdDistGeom.EmbedMultipleConfs(molecule, conformers, parameters)):
-        parameters.useRandomCoords = True
+        parameters.useRandomCoords = True  # type: ignore[assignment]
         if not len(rdDistGeom.EmbedMultipleConfs(molecule, conformers, parameters)):
             raise FfptError("RDKit finds no 3D structure for this molecule; give one as SDF or MOL2")
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,11 @@ class Batch(NamedTuple):
     n_frames: int
     energies: Tensor | None  # (n_frames,) float64, eV
     forces: Tensor | None  # (n_atoms, 3) eV/Angstrom
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
+        """The same on a device (Lightning calls it too)."""
+        tensors: dict[str, Any] = {name: part for name, part in self._asdict().items() if isinstance(part, Tensor)}
+        return self._replace(**{name: part.to(device, non_blocking=non_blocking) for name, part in tensors.items()})
 
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

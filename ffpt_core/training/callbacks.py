@@ -6,10 +6,10 @@ import csv
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import lightning
 import torch
+from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 
@@ -46,10 +46,11 @@ class RunFiles(Callback):
         self.folder = folder
         self.started = time.perf_counter()
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, module: PotentialModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: PotentialModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module = cast(PotentialModule, pl_module)
         row = module.history[-1]
         row["seconds"] = time.perf_counter() - self.started
         if row["validation_loss"] < module.best_loss:
@@ -79,12 +80,12 @@ class Bar(Callback):
         self.batch_size = batch_size
         self.context = progress_bar(description, batches * batch_size)
 
-    def on_train_start(self, trainer: lightning.Trainer, module: PotentialModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.advance = self.context.__enter__()
-        self.advance(module.global_step * self.batch_size)
+        self.advance(pl_module.global_step * self.batch_size)
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.advance(self.batch_size)
 
-    def teardown(self, trainer: lightning.Trainer, module: PotentialModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.context.__exit__(None, None, None)

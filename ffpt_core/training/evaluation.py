@@ -59,10 +59,9 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tup
     with torch.no_grad(), progress_bar("evaluating", len(dataset)) as advance:
         for first in range(0, len(dataset), batch_size):
             frames = np.arange(first, min(first + batch_size, len(dataset)))
-            batch = batches[frames]
-            moved = [part.to(potential.device) if isinstance(part, torch.Tensor) else part for part in batch[:6]]
-            energy, force = potential(*moved)
-            shifts = potential.shift_energies(moved[0], moved[4], batch.n_frames)
+            batch = batches[frames].to(potential.device)
+            energy, force = potential(*batch[:6])
+            shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
             energies.append((energy.double() + shifts).cpu().numpy())
             forces.append(force.double().cpu().numpy())
             advance(len(frames))

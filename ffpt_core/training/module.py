@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ffpt_core.errors import FfptError
+from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.potential import Potential
 from ffpt_core.training.batches import Batch
 from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
@@ -58,10 +59,10 @@ class PotentialModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the network's weights."""
         rate, schedule = self.configuration.initial_rate, self.configuration.schedule
-        optimizer = torch.optim.Adam(self.potential.network.parameters(), lr=rate)
+        self._optimizer = torch.optim.Adam(self.potential.network.parameters(), lr=rate)
         if schedule.kind == "plateau":
-            self.plateau = ReduceLROnPlateau(optimizer, factor=schedule.factor, patience=schedule.patience)
-        return optimizer
+            self.plateau = ReduceLROnPlateau(self._optimizer, factor=schedule.factor, patience=schedule.patience)
+        return self._optimizer
 
     def errors(self, batch: Batch, potential: Potential) -> tuple[Tensor, Tensor]:
         """(n_frames,) energy errors, eV, and (n_atoms, 3) force errors, eV/Angstrom, of a batch."""
@@ -97,7 +98,7 @@ class PotentialModule(lightning.LightningModule):
             rate *= schedule.final_fraction + (1 - schedule.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
         elif step > schedule.warmup:
             return  # plateau: the optimiser holds its rate
-        self.optimizers().param_groups[0]["lr"] = rate
+        self._optimizer.param_groups[0]["lr"] = rate
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.averaged is not None:
@@ -118,20 +119,22 @@ class PotentialModule(lightning.LightningModule):
         row["validation_loss"] = loss.energy_weight * self._mean("energy_mse") + loss.force_weight * self._mean(
             "force_mse"
         )
-        row["learning_rate"] = self.optimizers().param_groups[0]["lr"]
+        row["learning_rate"] = self._optimizer.param_groups[0]["lr"]
         row["epoch"] = self.current_epoch + 1
         self.history.append(row)
         if self.plateau is not None:
             self.plateau.step(row["validation_loss"])
             final = self.configuration.initial_rate * self.configuration.schedule.final_fraction
-            if self.optimizers().param_groups[0]["lr"] <= final:
+            if self._optimizer.param_groups[0]["lr"] <= final:
                 self.trainer.should_stop = True
 
     def current_potential(self) -> Potential:
         """The potential with the weights that validation and saving use: averaged ones where asked for."""
         if self.averaged is None or not int(self.averaged.n_averaged):
             return self.potential
-        potential = Potential(self.averaged.module, self.potential.elements, metadata=self.potential.metadata)
+        potential = Potential(
+            cast(NewtonNet, self.averaged.module), self.potential.elements, metadata=self.potential.metadata
+        )
         potential.shifts, potential.scales = self.potential.shifts, self.potential.scales
         return potential
 

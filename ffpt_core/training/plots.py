@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,7 +52,13 @@ def plot_parity(dataset: Dataset, predictions: Mapping[str, tuple[np.ndarray, np
     figure, (left, right) = style.new_figure(1, 2, width=4.2, height=3.2)
     colours = style.colours(predictions)
     for name, (energies, forces) in predictions.items():
-        dots = {"linestyle": "none", "marker": "o", "markeredgewidth": 0, "color": colours[name], "rasterized": True}
+        dots: dict[str, Any] = {
+            "linestyle": "none",
+            "marker": "o",
+            "markeredgewidth": 0,
+            "color": colours[name],
+            "rasterized": True,
+        }
         if dataset.energies is not None:
             relative = dataset.energies - dataset.energies.min()
             left.plot(relative, 1000 * (energies - dataset.energies), markersize=2.5, alpha=0.6, label=name, **dots)

@@ -1,4 +1,4 @@
-"""ffpt doctor: what this machine has."""
+"""ffpt doctor: what this machine has. Here, at the top of the packages, because it asks all of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PARTS = {
 def doctor(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the findings as JSON.")] = None,
 ) -> None:
-    """Show versions, OpenMM platforms, GPU and force backends, and what is missing.
+    """Show versions, OpenMM platforms, GPU, force backends and the PLUMED kernel, and what is missing.
 
     \b
     Example:
@@ -39,8 +39,11 @@ def doctor(
     import torch
     from rich.table import Table
 
+    from ffpt_core.errors import FfptError
     from ffpt_core.files import write_json
     from ffpt_core.progress import console
+    from ffpt_openmm.backends import load_torchforce
+    from ffpt_plumed.kernel import find_kernel
 
     versions: dict[str, str | None] = {}
     for name in PARTS:
@@ -51,12 +54,12 @@ def doctor(
             versions[name] = "installed" if importlib.util.find_spec(name) else None
     platforms = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    backend = load_torchforce()
+    torch_force = f"does not load: {backend}" if isinstance(backend, str) else "loads"
     try:
-        import openmmtorch
-
-        torch_force = f"loads ({Path(openmmtorch.__file__).parent.name})"
-    except (ImportError, OSError) as error:
-        torch_force = f"does not load: {str(error).splitlines()[0]}"
+        kernel = str(find_kernel())
+    except FfptError as error:
+        kernel = str(error)
 
     table = Table("part", "version", "used for")
     for name, purpose in PARTS.items():
@@ -65,6 +68,7 @@ def doctor(
     console.print(f"OpenMM platforms: {', '.join(platforms)}")
     console.print(f"GPU: {gpu or 'none'}; CPU threads: {torch.get_num_threads()}")
     console.print(f"TorchForce: {torch_force}")
+    console.print(f"PLUMED kernel: {kernel}", soft_wrap=True)
     if output is not None:
-        found = {"versions": versions, "platforms": platforms, "gpu": gpu, "torchforce": torch_force}
+        found = {"versions": versions, "platforms": platforms, "gpu": gpu, "torchforce": torch_force, "plumed": kernel}
         write_json(output, found)
