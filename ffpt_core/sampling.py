@@ -17,50 +17,86 @@ if TYPE_CHECKING:
 SIGMA = 0.2
 """Standard deviation of the noise per coordinate, Angstrom (Yuan & Head-Gordon, arXiv 2509.14205)."""
 
+MOST_GEOMETRIES = 10_000
+"""Frames of the teacher's dynamics that are rattled, at most: 200 ps."""
 
-def rattle(positions: np.ndarray, n_frames: int, sigma: float = SIGMA, seed: int = 0) -> np.ndarray:
+
+def rattle(
+    positions: np.ndarray, n_frames: int, sigma: float = SIGMA, seed: int = 0, sigma_min: float | None = None
+) -> np.ndarray:
     """Gaussian noise on every coordinate, x + sigma * eps, without rescaling.
 
-    Frame i depends on the seed and i only: more frames with the same seed begin with the same frames.
+    Frame i depends on the geometries, the seed and i only: more frames with the same seed begin with the same
+    frames.
 
     Args:
-        positions: (n_atoms, 3) Angstrom, normally a relaxed geometry.
+        positions: (n_atoms, 3) Angstrom, normally a relaxed geometry; or (n_geometries, n_atoms, 3), which the
+            frames take in turn.
         n_frames: how many frames to draw.
         sigma: standard deviation of the noise, Angstrom.
         seed: of the noise.
+        sigma_min: if given, each frame has a standard deviation of its own, uniform between this and sigma.
 
     Returns:
         (n_frames, n_atoms, 3) Angstrom.
 
     Raises:
-        FfptError: positions of another shape or not finite, a negative sigma, or fewer than one frame.
+        FfptError: positions of another shape or not finite, sigmas that are negative or in the wrong order, or
+            fewer than one frame.
     """
     positions = np.asarray(positions, dtype=float)
-    if positions.ndim != 2 or positions.shape[1] != 3 or not np.isfinite(positions).all():
+    geometries = positions[None] if positions.ndim == 2 else positions
+    if geometries.ndim != 3 or geometries.shape[2] != 3 or not geometries.size or not np.isfinite(geometries).all():
         raise FfptError(f"rattling needs finite positions of shape (n_atoms, 3), not {positions.shape}")
     if not (np.isfinite(sigma) and sigma >= 0):
         raise FfptError(f"sigma must be zero or positive, not {sigma}")
+    if sigma_min is not None and not 0 <= sigma_min <= sigma:
+        raise FfptError(f"the smallest sigma must lie between 0 and {sigma}, not {sigma_min}")
     if n_frames < 1:
         raise FfptError(f"at least one frame is needed, not {n_frames}")
-    noise = np.random.default_rng(seed).standard_normal((n_frames, *positions.shape))
-    noise *= sigma
-    noise += positions
+    noise = np.random.default_rng(seed).standard_normal((n_frames, *geometries.shape[1:]))
+    if sigma_min is None:
+        noise *= sigma
+    else:  # from a generator of their own, so that the first frames do not depend on how many there are
+        (of_widths,) = np.random.default_rng(seed).spawn(1)
+        noise *= of_widths.uniform(sigma_min, sigma, n_frames)[:, None, None]
+    noise += geometries if len(geometries) == 1 else geometries[np.arange(n_frames) % len(geometries)]
     return noise
 
 
-def rattle_and_label(teacher: Teacher, n_frames: int, sigma: float = SIGMA, seed: int = 0) -> Dataset:
-    """Frames rattled around the relaxed geometry of a teacher, with its energies and forces.
+def rattle_and_label(
+    teacher: Teacher,
+    n_frames: int,
+    sigma: float = SIGMA,
+    seed: int = 0,
+    sigma_min: float | None = None,
+    temperature: float | None = None,
+) -> Dataset:
+    """Rattled frames of a teacher's molecule, with its energies and forces.
+
+    The paper rattles the relaxed geometry with one sigma. Rattling frames of the teacher's own dynamics with a
+    sigma of each frame's own covers the thermal region as well as the wild one, and other conformers: what is
+    learnt from it carries over better (docs/training.md has the numbers).
 
     Args:
         teacher: the force field.
         n_frames: how many frames.
         sigma: standard deviation of the noise, Angstrom.
         seed: of the noise.
+        sigma_min: see rattle.
+        temperature: rattle frames of molecular dynamics of the teacher at this temperature (K), a new one every
+            20 fs, at most 10,000 of them; None: its relaxed geometry.
 
     Raises:
-        FfptError: see rattle; or a frame that the teacher cannot label.
+        FfptError: see rattle and teachers.dynamics.teacher_frames; or a frame that the teacher cannot label.
     """
-    positions = rattle(teacher.atoms.positions, n_frames, sigma, seed)
+    geometries = teacher.atoms.positions
+    if temperature is not None:
+        from ffpt_core.teachers.dynamics import teacher_frames
+
+        dynamics = teacher_frames(teacher, min(n_frames, MOST_GEOMETRIES), temperature, seed=seed)
+        geometries = dynamics.positions.reshape(-1, *geometries.shape)
+    positions = rattle(geometries, n_frames, sigma, seed, sigma_min)
     energies, forces = teacher.energies_and_forces(positions)
     return Dataset.from_arrays(teacher.numbers, positions, energies, forces, level=teacher.level)
 

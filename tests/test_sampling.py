@@ -48,9 +48,29 @@ def test_sigma_scales_the_noise_and_zero_gives_copies() -> None:
     assert not np.array_equal(rattle(start, 1, seed=1), rattle(start, 1, seed=2))
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_geometries_are_taken_in_turn_each_frame_with_a_sigma_of_its_own(few: int, more: int, n: int) -> None:
+    geometries = 100.0 * np.arange(n)[:, None, None] + np.zeros((n, 3, 3))
+    frames = rattle(geometries, few + more, 0.2, seed=3, sigma_min=0.0)
+    np.testing.assert_array_equal(np.round(frames.mean(axis=(1, 2)) / 100), np.arange(few + more) % n)
+    np.testing.assert_array_equal(frames[:few], rattle(geometries, few, 0.2, seed=3, sigma_min=0.0))
+
+
+def test_sigmas_are_uniform_between_their_limits() -> None:
+    frames = rattle(np.zeros((400, 3)), 2000, 0.2, seed=5, sigma_min=0.05)
+    widths = np.sort(frames.std(axis=(1, 2)))
+    assert np.abs(widths - np.linspace(0.05, 0.2, 2000)).max() < 0.012  # of 1,200 numbers each, and 2,000 frames
+    same = rattle(np.zeros((4, 3)), 5, 0.1, seed=1, sigma_min=0.1)
+    np.testing.assert_allclose(same, rattle(np.zeros((4, 3)), 5, 0.1, seed=1), atol=1e-15)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ((np.zeros((2, 3)), 1, 0.1, 0, 0.2), "smallest sigma"),
+        ((np.zeros((2, 3)), 1, 0.1, 0, -0.1), "smallest sigma"),
+        ((np.zeros((0, 2, 3)), 1), "positions of shape"),
         ((np.zeros((2, 2)), 1), "positions of shape"),
         ((np.full((2, 3), np.nan), 1), "finite"),
         ((np.zeros((2, 3)), 0), "at least one frame"),
@@ -73,6 +93,19 @@ def test_labels_are_the_teachers() -> None:
     energies, forces = teacher.energies_and_forces(positions)
     np.testing.assert_array_equal(data.energies, energies)
     np.testing.assert_array_equal(data.forces.reshape(forces.shape), forces)
+
+
+def test_frames_of_the_teachers_dynamics_are_rattled_where_a_temperature_is_given() -> None:
+    teacher = aspirin()
+    thermal = rattle_and_label(teacher, 200, 0.0, seed=4, temperature=500.0)
+    wild = rattle_and_label(teacher, 200, 0.2, seed=4, sigma_min=0.0, temperature=500.0)
+    minimum = teacher.energies_and_forces(teacher.atoms.positions[None])[0][0]
+    # Equipartition: 57 vibrations of kT/2; the frames are 20 fs apart, so 4 ps are few.
+    assert (thermal.energies - minimum).mean() == pytest.approx(57 * BOLTZMANN * 500 / 2, rel=0.15)
+    # As many in the thermal region as a third of the sigmas are small, and the rest far above it.
+    above = (wild.energies - thermal.energies) / (57 * BOLTZMANN * 500 / 2)
+    assert (above < 5).sum() > 30
+    assert (above > 5).sum() > 100
 
 
 @pytest.mark.parametrize("n_vib", [1, 6, 57])

@@ -18,20 +18,29 @@ def rattle(
     output: Annotated[Path, typer.Option("--output", "-o", help="Data set to write, .npz.")],
     frames: Annotated[int, typer.Option(min=1, help="Number of frames.")] = 100_000,
     sigma: Annotated[float, typer.Option(min=0.0, help="Standard deviation of the noise, Angstrom.")] = 0.2,
+    sigma_min: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Each frame draws its own sigma between this and --sigma; default: all have it."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Rattle frames of MD of the teacher at this temperature (K), not its relaxed geometry."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     compare: Annotated[
         Path | None, typer.Option(help="Frames to compare with; without it a short run of the teacher at 500 K.")
     ] = None,
     precision: Annotated[str, typer.Option(help="float64, or float32 for half the size on disk.")] = "float64",
 ) -> None:
-    """Rattle the relaxed molecule and label the frames with its teacher.
+    """Rattle the relaxed molecule, or frames of its dynamics, and label the frames with its teacher.
 
     Writes the data set, and beside it a .json and a .png: energy per vibrational degree of freedom with the
     effective temperature, and pair distances and bond lengths beside those of MD frames.
 
     \b
-    Example:
+    Examples:
       ffpt rattle aspirin/ -o aspirin-gaff.npz --frames 100000 --sigma 0.2 --seed 0
+      ffpt rattle aspirin/ -o aspirin-gaff.npz --temperature 800 --sigma-min 0 --sigma 0.2
     """
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.sampling import rattle_and_label
@@ -42,7 +51,7 @@ def rattle(
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
     loaded = load_teacher(teacher)
     start, cpu_start = time.perf_counter(), time.process_time()
-    dataset = rattle_and_label(loaded, frames, sigma, seed)
+    dataset = rattle_and_label(loaded, frames, sigma, seed, sigma_min, temperature)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     # Noise does not compress: packing would take longer than labelling.
     dataset.save(output, compressed=False, precision=precision)
@@ -54,6 +63,8 @@ def rattle(
             "level": loaded.level,
             "frames": frames,
             "sigma_A": sigma,
+            "sigma_min_A": sigma_min,
+            "temperature_K": temperature,
             "seed": seed,
             "seconds": seconds,
             "cpu_seconds": cpu_seconds,
