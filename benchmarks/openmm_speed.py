@@ -9,6 +9,7 @@ jobs on the machine disturb less than the clock; the lower quartile over rounds 
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from collections.abc import Callable
 
@@ -54,6 +55,8 @@ def steps(potential: Potential, teacher: Teacher) -> dict[str, Callable[[], obje
 
     cases = {}
     usable = ["pythonforce"] if isinstance(backends.load_torchforce(), str) else ["torchforce", "pythonforce"]
+    if shutil.which("c++"):
+        usable.append("compiled")
     for backend in usable:
         system = create_system(potential, teacher.topology, backend=backend)
         for platform in ("Reference", "CPU"):

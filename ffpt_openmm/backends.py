@@ -10,7 +10,7 @@ from types import ModuleType
 
 from ffpt_core.errors import FfptError
 
-BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce")
+BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce", "compiled")
 """Ways to run a potential inside OpenMM."""
 
 _log = logging.getLogger(__name__)

@@ -31,13 +31,15 @@ def create_force(
 ) -> openmm.Force:
     """An OpenMM force that is the potential.
 
-    Both backends give the same numbers. TorchForce stays on the GPU there; PythonForce needs no plugin.
+    All backends give the same numbers. TorchForce stays on the GPU there; PythonForce needs no plugin.
     What is compiled is compared with the potential first.
 
     Args:
         potential: a Potential, or the path of its file; with TorchForce also that of an export.
         topology: the particles of the System, in order.
-        backend: "torchforce", "pythonforce", or "auto": TorchForce where it loads, PythonForce otherwise.
+        backend: "torchforce", "pythonforce", "compiled" (a PythonForce of a network compiled by torch.compile: half
+            a minute to start, then the fastest on a CPU; needs a C++ compiler), or "auto": TorchForce where it
+            loads, PythonForce otherwise.
         atoms: indices of the atoms that the potential acts on, each once; None: all of them.
         periodic: evaluate in the periodic box; None: where the topology has one.
         force_group: group of the force.
@@ -54,8 +56,10 @@ def create_force(
         force = _exported_force(Path(potential), numbers, in_box, chosen, whole=indices is None)
     else:
         model = potential if isinstance(potential, Potential) else load(potential)
-        maker = _torch_force if chosen == "torchforce" else _python_force
-        force = maker(model, numbers, indices, in_box)
+        if chosen == "torchforce":
+            force = _torch_force(model, numbers, indices, in_box)
+        else:
+            force = _python_force(model, numbers, indices, in_box, compiled=chosen == "compiled")
     force.setUsesPeriodicBoundaryConditions(in_box)
     force.setForceGroup(force_group)
     force.setName("ffpt potential")
@@ -125,10 +129,12 @@ def _torch_force(potential: Potential, numbers: list[int], indices: list[int] | 
     return force
 
 
-def _python_force(potential: Potential, numbers: list[int], indices: list[int] | None, periodic: bool) -> openmm.Force:
+def _python_force(
+    potential: Potential, numbers: list[int], indices: list[int] | None, periodic: bool, compiled: bool
+) -> openmm.Force:
     import openmm
 
-    force = openmm.PythonForce(PotentialFunction(potential, numbers, periodic))
+    force = openmm.PythonForce(PotentialFunction(potential, numbers, periodic, compiled))
     if indices is not None:
         force.setParticles(indices)
     return force

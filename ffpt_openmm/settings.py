@@ -43,7 +43,7 @@ class MDSettings:
         min_distance: Angstrom, bound for atoms of different molecules (1.2 for water, Fu et al.); None: half the
             sum of covalent radii, as within a molecule.
         format: "dcd" or "h5".
-        backend: "torchforce" or "pythonforce" ("auto" before it is resolved).
+        backend: as in ffpt_openmm.create_force ("auto" before it is resolved).
         platform: OpenMM's name ("auto" before it is resolved).
 
     Raises:

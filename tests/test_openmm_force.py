@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import numpy as np
 import openmm as mm
@@ -114,6 +115,21 @@ def test_subset_of_atoms(teacher, backend) -> None:
     found = state.getForces(asNumpy=True)._value * KJ_PER_MOL_NM
     np.testing.assert_allclose(found[21:], forces, atol=1e-9)
     np.testing.assert_allclose(found[:21], 0)
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="no C++ compiler")
+def test_compiled_force_agrees_with_ase_for_systems_of_any_size(teacher) -> None:
+    """One test for all, because compiling takes half a minute once in a process."""
+    potential = random_potential(scale=1.0)
+    system = create_system(potential, teacher.topology, backend="compiled")
+    frames = [rattled(teacher.atoms, seed=seed) for seed in range(5)]
+    _assert_agree(system, potential, frames)
+    again = mm.XmlSerializer.deserialize(mm.XmlSerializer.serialize(system))
+    assert _evaluate(_context(again), frames[0])[0] == _evaluate(_context(system), frames[0])[0]
+    cell = np.diag([10.5, 11.0, 10.2])
+    box = water_box(cell, 27)
+    periodic = create_system(potential, water_topology(box, cell), backend="compiled")
+    _assert_agree(periodic, potential, [rattled(box, 0.05, seed) for seed in range(3)])
 
 
 def test_python_force_survives_xml_and_copies(teacher) -> None:

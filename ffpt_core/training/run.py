@@ -14,6 +14,7 @@ import torch
 
 from ffpt_core import __version__
 from ffpt_core.analysis.style import save_figure
+from ffpt_core.compilation import compiling
 from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
@@ -218,19 +219,14 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
 def compile_network(potential: Potential, sample: FrameBatches) -> None:
     """Compile the network in place and hold it against the uncompiled one.
 
-    Compiled models have been wrong in public projects, so energies and forces of one frame are compared.
-
     Raises:
         FfptError: no C++ compiler, or results that differ.
     """
     batch = sample[np.arange(len(sample))]
     with torch.no_grad():
         expected = potential(*batch[:6])
-        potential.network.compile(dynamic=True)
-        try:
+        with compiling(potential.network):
             compiled = potential(*batch[:6])
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            raise FfptError("cannot compile the network (is a C++ compiler installed?); set compile: false") from error
     for ours, theirs in zip(expected, compiled, strict=True):
         if not torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4):
             raise FfptError("the compiled network gives other results than the plain one; set compile: false")
