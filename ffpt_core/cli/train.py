@@ -23,6 +23,7 @@ def train(
     frames_per_epoch: Annotated[int | None, typer.Option(help="Validate and checkpoint after so many frames.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="First learning rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="How it falls: plateau or cosine.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Steps over which it rises at the start.")] = None,
     loss: Annotated[str | None, typer.Option(help="mse, or robust for the labels of rattled frames.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames in a batch.")] = None,
     gradient_clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
@@ -59,7 +60,7 @@ def train(
             "test": test,
             "level": level,
         },
-        "schedule": {"kind": schedule},
+        "schedule": {"kind": schedule, "warmup": warmup},
         "loss": {"kind": loss},
     }
     top = {

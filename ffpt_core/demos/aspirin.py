@@ -18,6 +18,8 @@ from ffpt_core.demos.aspirin_settings import (
     METHYL_CARBON,
     METHYL_HYDROGENS,
     PRETRAINED,
+    RATES,
+    RATTLE_TEMPERATURE,
     RUNS,
     SCRATCH,
     Settings,
@@ -27,6 +29,7 @@ from ffpt_core.demos.runner import Runner, Step, step
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
 from ffpt_core.progress import console
+from ffpt_core.sampling import SIGMA
 
 
 def run(folder: Path, settings: Settings | None = None) -> Path:
@@ -87,12 +90,14 @@ def _pretraining(settings: Settings, compile_flag: str) -> list[Step]:
     return [
         step(
             "rattle", f"{settings.rattled_frames:,} rattled frames, labelled by the teacher",
-            "rattle", "teacher", "-o", "rattled.npz", "--frames", settings.rattled_frames, "--seed", settings.seed,
+            "rattle", "teacher", "-o", "rattled.npz", "--frames", settings.rattled_frames,
+            "--temperature", RATTLE_TEMPERATURE, "--sigma-min", 0, "--sigma", SIGMA, "--seed", settings.seed,
         ),
         step(
             "pretrain", "Pre-training on them",
             "train", "--data", "rattled.npz", "--n-validation", 200, "--loss", "robust", "--schedule", "cosine",
-            "--learning-rate", 5e-4, "--gradient-clip", 500, "--ema", 0.995, "--epochs", 10,
+            "--learning-rate", RATES[PRETRAINED], "--warmup", 200, "--gradient-clip", 500, "--ema", 0.995,
+            "--epochs", 10,
             "--frames-per-epoch", (settings.rattled_frames - 200) // 10, compile_flag,
             "--seed", settings.seed, "--threads", 1, "-o", RUNS[PRETRAINED],
         ),
@@ -102,12 +107,11 @@ def _pretraining(settings: Settings, compile_flag: str) -> list[Step]:
 def _training(name: str, settings: Settings, compile_flag: str) -> Step:
     """From scratch and fine-tuning differ in the starting weights and the first learning rate alone."""
     fine = name == FINETUNED
-    rate = 3e-4 if fine else 1e-3
     start = ("--start", f"{RUNS[PRETRAINED]}/potential.pt") if fine else ()
     return step(
         RUNS[name], "Fine-tuning on GFN2-xTB frames" if fine else "Training from scratch on the same frames",
         "train", "--data", "gfn2-train.npz", "--n-train", settings.n_train, "--n-validation", settings.n_validation,
-        "--test", "gfn2-test.npz", *start, "--schedule", "cosine", "--learning-rate", rate, "--batch-size", 5,
+        "--test", "gfn2-test.npz", *start, "--schedule", "cosine", "--learning-rate", RATES[name], "--batch-size", 5,
         "--ema", 0.99, "--epochs", settings.epochs, compile_flag, "--seed", settings.seed, "--threads", 1,
         "-o", RUNS[name],
     )  # fmt: skip

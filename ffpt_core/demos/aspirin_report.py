@@ -12,6 +12,8 @@ from ffpt_core.demos.aspirin_settings import (
     METHYL_CARBON,
     METHYL_HYDROGENS,
     PRETRAINED,
+    RATES,
+    RATTLE_TEMPERATURE,
     RUNS,
     SCRATCH,
     Settings,
@@ -27,6 +29,7 @@ from ffpt_core.report.tables import (
     temperatures_table,
     training_table,
 )
+from ffpt_core.sampling import SIGMA
 from ffpt_core.training.plots import plot_learning_curve
 
 _STRETCH = f"bond C{METHYL_CARBON}-H{METHYL_HYDROGENS[0]}"
@@ -128,7 +131,7 @@ def _flow(settings: Settings, rattled: dict[str, Any]) -> list[FlowStep]:
         FlowStep(
             title="Rattle and label",
             value=f"{settings.rattled_frames:,} frames",
-            detail=f"0.2 Å noise, {rattled['seconds']:.1f} s",
+            detail=f"MD at {RATTLE_TEMPERATURE} K, noise to {SIGMA} Å, {rattled['seconds']:.1f} s",
         ),
         FlowStep(title="Pre-train", value="1 pass", detail="robust loss"),
         FlowStep(
@@ -143,9 +146,10 @@ def _teacher(rattled: dict[str, Any]) -> Section:
     return Section(
         title="Rattled frames",
         text=(
-            "The relaxed molecule, every coordinate displaced by Gaussian noise of 0.2 Å, labelled by the force field. "
-            "The geometries reach far beyond those of molecular dynamics: that is where a potential trained on "
-            "dynamics alone has nothing to go by."
+            f"Frames of the force field's own dynamics at {RATTLE_TEMPERATURE} K, each with Gaussian noise on every "
+            f"coordinate, {SIGMA} Å wide at most, labelled by the force field. They begin at the geometries "
+            "of molecular dynamics and reach far beyond: that is where a potential trained on dynamics alone has "
+            "nothing to go by."
         ),
         figures=[
             Figure(
@@ -161,8 +165,8 @@ def _errors(settings: Settings, results: dict[str, Any]) -> Section:
     return Section(
         title="Training and errors",
         text=(
-            "Same frames, same number of epochs, same batches; the learning rate starts at 1e-3 from random "
-            "weights and at 3e-4 from pre-trained ones."
+            f"Same frames, same number of epochs, same batches; the learning rate starts at {RATES[SCRATCH]:g} from "
+            f"random weights and at {RATES[FINETUNED]:g} from pre-trained ones."
         ),
         tables=[training_table({name: results[name] for name in (SCRATCH, FINETUNED)}, caption)],
         figures=[

@@ -9,6 +9,12 @@ SCRATCH, PRETRAINED, FINETUNED = "from scratch", "pre-trained", "pre-trained + f
 RUNS = {SCRATCH: "scratch", PRETRAINED: "pretrained", FINETUNED: "finetuned"}
 """Name for the reader, and folder."""
 
+RATES = {SCRATCH: 1e-3, PRETRAINED: 1e-3, FINETUNED: 5e-4}
+"""First learning rates."""
+
+RATTLE_TEMPERATURE = 800
+"""K, of the teacher's dynamics whose frames are rattled."""
+
 METHYL_CARBON, METHYL_HYDROGENS = 4, (18, 19, 20)
 """Atoms of the built-in aspirin, counted from 0."""
 
