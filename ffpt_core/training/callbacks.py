@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from ffpt_core.files import atomic_path, atomic_write
+from ffpt_core.files import atomic_write
 from ffpt_core.progress import progress_bar
 from ffpt_core.training.module import PotentialModule
 
@@ -25,8 +26,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], *_: Any, **__: Any) -> None:
         """Write to a temporary name, then rename. Raises FfptError when the disk is full."""
-        with atomic_path(path) as temporary:
-            torch.save(checkpoint, temporary)
+        # Through memory: of a full disk torch.save says only that it failed, as a RuntimeError.
+        contents = io.BytesIO()
+        torch.save(checkpoint, contents)
+        with atomic_write(path, "wb") as stream:
+            stream.write(contents.getbuffer())
 
     def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
         """Tensors and plain values only."""
