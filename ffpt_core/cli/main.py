@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ffpt_core import __version__
 from ffpt_core.cli.notes import notes
 from ffpt_core.errors import FfptError
 from ffpt_core.progress import console
 
-VERBS = (
-    "teacher",
-    "rattle",
-    "label",
-    "data",
-    "train",
-    "evaluate",
-    "scan",
-    "export",
-    "analyze",
-    "report",
-    "demo",
-)
-"""Verbs of ffpt_core, in the order in which work flows; each is cli/<verb>.py with a function of its name."""
+VERBS = ("teacher", "rattle", "label", "data", "train", "evaluate", "scan", "export", "analyze", "report", "demo")
+"""Verbs of ffpt_core; each is cli/<verb>.py with a function, or an app of verbs, of its name."""
+
+ORDER = (*VERBS[:8], "md", *VERBS[8:])
+"""The order in which work flows, and in which --help lists the verbs; others follow."""
 
 PLUGINS = "ffpt.commands"
 """Entry-point group through which ffpt_openmm and ffpt_plumed add verbs."""
@@ -48,19 +41,35 @@ def _options(
     """Machine-learned potentials that do not blow up: pre-trained on force fields, fine-tuned on ab initio data."""
 
 
+class _Ordered(TyperGroup):
+    """Lists its verbs in ORDER; left alone, typer lists those that are groups at the end."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
+def _help(function: Any) -> str:
+    """A docstring with its paragraphs on one line each: typer would keep the source's line breaks.
+
+    Paragraphs that begin with click's \\b stay as they are.
+    """
+    paragraphs = inspect.cleandoc(function.__doc__).split("\n\n")
+    return "\n\n".join(text if text.startswith("\b") else text.replace("\n", " ") for text in paragraphs)
+
+
 def make_app() -> typer.Typer:
     """The command with all verbs, those of installed plugins included."""
-    app = typer.Typer(
-        name="ffpt", no_args_is_help=True, add_completion=False, context_settings={"max_content_width": 110}
-    )
+    app = typer.Typer(name="ffpt", cls=_Ordered, no_args_is_help=True, add_completion=False)
     app.callback()(_options)
     commands = {verb: getattr(importlib.import_module(f"ffpt_core.cli.{verb}"), verb) for verb in VERBS}
     commands.update({point.name: point.load() for point in entry_points(group=PLUGINS)})
     for name, command in commands.items():
         if isinstance(command, typer.Typer):
+            for member in command.registered_commands:
+                member.help = _help(member.callback)
             app.add_typer(command, name=name)
         else:
-            app.command(name)(command)
+            app.command(name, help=_help(command))(command)
     return app
 
 
