@@ -15,7 +15,7 @@ from conftest import small_potential
 from test_training import morse_frames
 
 from ffpt_core import FfptError
-from ffpt_core.cli.main import VERBS, main
+from ffpt_core.cli.main import ORDER, main
 from ffpt_core.datasets import write
 
 
@@ -40,20 +40,29 @@ def all_sulfur(atoms: Atoms) -> Atoms:
     return changed
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "md"])
-def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if verb in ("data", "analyze"):
-        pytest.skip("a group of verbs; its members have their examples")
-    assert main([verb, "--help"]) == 0
+GROUPS = {"data": ("list", "get", "info", "convert", "split"), "analyze": ("stability", "h-of-r", "energy")}
+PATHS = [(verb, *member) for verb in (*ORDER, "doctor") for member in ([(m,) for m in GROUPS.get(verb, ())] or [()])]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_verb_has_help_with_an_example(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*path, "--help"]) == 0
     shown = capsys.readouterr().out
     assert "Example" in shown
-    assert f"ffpt {verb}" in shown
+    assert f"ffpt {' '.join(path)}" in shown
 
 
-def test_help_lists_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_all_verbs_in_the_order_of_the_work(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
-    assert all(verb in shown for verb in (*VERBS, "md"))
+    words = [line.split() for line in capsys.readouterr().out.split("Commands")[1].splitlines()]
+    listed = [line[1] for line in words if len(line) > 1]
+    assert [verb for verb in listed if verb in ORDER] == list(ORDER)
+    assert "doctor" in listed
+
+
+def test_help_has_no_line_breaks_of_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["md", "--help"]) == 0
+    assert "or more --replicas extend it. An unphysical frame is a result" in capsys.readouterr().out
 
 
 def test_wrong_usage_has_status_2(capsys: pytest.CaptureFixture[str]) -> None:

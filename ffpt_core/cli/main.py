@@ -44,7 +44,7 @@ def _options(
 class _Ordered(TyperGroup):
     """Lists its verbs in ORDER; left alone, typer lists those that are groups at the end."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
