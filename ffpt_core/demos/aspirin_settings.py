@@ -21,7 +21,7 @@ METHYL_CARBON, METHYL_HYDROGENS = 4, (18, 19, 20)
 
 @dataclass(frozen=True)
 class Settings:
-    """How much of everything; the defaults took 25 minutes on two busy cores, set-up included.
+    """How much of everything; the defaults took 13 minutes on two cores, set-up included.
 
     Args:
         rattled_frames: GAFF frames to pre-train on, once each.

@@ -21,6 +21,8 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
     Args:
         histories: rows of PotentialModule.history by name of the run.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, panels = style.new_figure(1, 3, width=3.1)
     colours = style.colours(histories)
     columns = (
@@ -35,8 +37,13 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
             shown = np.where(values > 0, values, np.nan)
             panel.plot([row["epoch"] for row in history], shown, label=name, color=colours[name])
         panel.set(xlabel="Epoch", ylabel=label)
-        if any(row[column] > 0 for history in histories.values() for row in history):
-            panel.set_yscale("log")
+        if not any(row[column] > 0 for history in histories.values() for row in history):
+            continue
+        panel.set_yscale("log")
+        if column != "learning_rate":  # 20, 50, 100 rather than powers of ten
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter("{x:g}")
+            panel.yaxis.set_minor_formatter(NullFormatter())
     style.legend_above(figure, *panels[0].get_legend_handles_labels())
     return figure
 
