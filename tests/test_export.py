@@ -45,8 +45,7 @@ def test_file_gives_the_numbers_of_the_potential(tmp_path, potential, molecule, 
     export_torchscript(potential, molecule.numbers, path, outputs_forces=outputs_forces)
     frames = [rattled(molecule, seed=seed) for seed in range(3)]
     energy, force = disagreement(_loaded(path), potential, frames)
-    spread = np.ptp([potential.energy_and_forces(frame)[0] for frame in frames])
-    assert energy < 1e-6 * spread
+    assert energy < (1e-6 if potential.dtype == torch.float32 else 1e-9)  # as in test_openmm_force.py
     assert force < 1e-5 * 0.1
 
 

@@ -50,11 +50,13 @@ def _assert_agree(system, potential, frames) -> None:
         atoms = frame.copy()
         atoms.calc = potential.calculator()
         expected.append((atoms.get_potential_energy(), atoms.get_forces()))
-    spread = np.ptp([energy for energy, _ in expected])
-    assert spread > 1e-3
+    assert np.ptp([energy for energy, _ in expected]) > 1e-3
+    # 1e-6 of the 1 eV that thermal frames of a real potential spread over; those of random weights spread less, and
+    # rounding of a float32 network does not shrink with them (it depends on the processor's instructions).
+    tolerance = 1e-6 if potential.dtype == torch.float32 else 1e-9
     for frame, (energy, forces) in zip(frames, expected, strict=True):
         found_energy, found_forces = _evaluate(context, frame)
-        assert abs(found_energy - energy) < 1e-6 * spread
+        assert abs(found_energy - energy) < tolerance
         np.testing.assert_allclose(found_forces, forces, rtol=0, atol=1e-5)
         assert np.abs(forces).max() > 0.05
 
