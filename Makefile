@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := openmm-torch,openmm-ml,gaff,labels,plumed,tensorboard,hdf5
+EVERYWHERE := openmm-ml,gaff,labels,plumed,tensorboard,hdf5
+EXTRAS := openmm-torch,$(EVERYWHERE)
 NEWER := .venv-newer-torch
 
 .PHONY: setup demo test test-newer-torch lint clean
@@ -33,8 +34,8 @@ test-newer-torch: $(NEWER)/ready
 
 $(NEWER)/ready: setup.cfg pyproject.toml
 	test -x $(NEWER)/bin/python || $(PYTHON) -m venv $(NEWER)
-	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[openmm-ml,test]"
+	$(NEWER)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(NEWER)/bin/uv pip install --quiet --python $(NEWER)/bin/python "torch==2.13.0" --editable ".[$(EVERYWHERE),test]"
 	touch $@
 
 lint: setup
