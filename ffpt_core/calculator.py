@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
+
+from ffpt_core.errors import FfptError
+from ffpt_core.fused import FusedEvaluator, choose_kernel
 
 if TYPE_CHECKING:
     from ffpt_core.potential import Potential
@@ -34,20 +38,40 @@ class FfptCalculator(SinglePointCalculator):
     """Energy (eV), forces (eV/Angstrom) and, with a cell periodic in three directions, stress (eV/Angstrom^3).
 
     Args:
-        potential: what to evaluate.
+        potential: what to evaluate; a fused kernel copies its weights at the first use.
+        kernel: as in ffpt_core.fused.choose_kernel.
+
+    Raises:
+        FfptError: no such kernel.
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
-    def __init__(self, potential: Potential, **kwargs: Any) -> None:
+    def __init__(self, potential: Potential, kernel: str = "auto", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.potential = potential
+        self.kernel = choose_kernel(kernel, potential)
+        self._evaluator: FusedEvaluator | None = None
+        self._pbc = np.zeros(3, dtype=bool)
 
     def evaluate(self, atoms: Atoms) -> dict[str, Any]:
         """Raises FfptError as Potential.energy_forces_stress does."""
-        energy, forces, stress = self.potential.energy_forces_stress(atoms)
+        evaluate = self._fused if self.kernel == "fused" else self.potential.energy_forces_stress
+        energy, forces, stress = evaluate(atoms)
         results = {"energy": energy, "free_energy": energy, "forces": forces}
         # Only then is there a volume to divide by; ASE reports a missing property by itself.
         if atoms.pbc.all():
             results["stress"] = full_3x3_to_voigt_6_stress(stress)
         return results
+
+    def _fused(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
+        """Potential.energy_forces_stress through an evaluator that is kept for the next call."""
+        if not np.isfinite(atoms.positions).all():
+            raise FfptError("the positions are not finite numbers")
+        kept = self._evaluator
+        if kept is None or not np.array_equal(kept.numbers, atoms.numbers) or (self._pbc != atoms.pbc).any():
+            kept = self._evaluator = FusedEvaluator(self.potential, atoms.numbers, atoms.pbc)
+            self._pbc = atoms.pbc.copy()
+        energy, forces, virial = kept(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
+        volume = atoms.cell.volume if atoms.pbc.all() else np.inf
+        return energy, forces, 0.5 * (virial + virial.T) / volume

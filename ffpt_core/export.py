@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ ENGINES: tuple[str, ...] = ("openmm",)
 FORMAT = "ffpt-export"
 FORMAT_VERSION = 1
 _RECORD = "ffpt.json"
+
+PROBE_ATOMS = 100
+"""Enough to compare two evaluations; all atoms of a large box would take longer than starting its simulation."""
 
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 """Largest difference allowed between a compiled and an eager evaluation, relative to the largest value."""
@@ -62,30 +65,52 @@ def probe_geometries(
     """Two rattled geometries on which to compare two evaluations of one potential.
 
     Args:
-        numbers: atomic numbers.
+        numbers: atomic numbers; of more than PROBE_ATOMS the first ones are taken.
         periodic: put them in a triclinic box.
         positions: (n_atoms, 3) Angstrom, rattled by 0.1 Angstrom; without them atoms start on a cubic grid of
             1.5 Angstrom, far from any chemistry, but with neighbours at all distances.
         seed: of the noise.
     """
     rng = np.random.default_rng(seed)
+    numbers = numbers[:PROBE_ATOMS]
     if positions is None:
         side = int(np.ceil(len(numbers) ** (1 / 3)))
         grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
         positions = 1.5 * grid[: len(numbers)].astype(float)
+    positions = positions[:PROBE_ATOMS]
     extent = np.ptp(positions, axis=0) + 1.5
     cell = np.diag(extent) + np.array([[0, 0, 0], [0.2, 0, 0], [-0.1, 0.3, 0]]) * extent[0] if periodic else None
     frames = [positions + rng.normal(scale=0.1, size=np.shape(positions)) for _ in range(2)]
     return [Atoms(numbers, frame, cell=cell, pbc=periodic) for frame in frames]
 
 
-def disagreement(module: torch.nn.Module, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
-    """How far an engine's module is from its potential.
+Evaluate = Callable[[Atoms], tuple[float, np.ndarray]]
+"""A structure to its energy (eV) and forces (eV/Angstrom)."""
+
+
+def engine_evaluation(module: torch.nn.Module) -> Evaluate:
+    """An EnergyModule or a ForceModule of all atoms, compiled or not, in ASE's units."""
+
+    def evaluate(atoms: Atoms) -> tuple[float, np.ndarray]:
+        box = (torch.as_tensor(np.array(atoms.cell) / NANOMETRE),) if atoms.pbc.any() else ()
+        positions = torch.as_tensor(atoms.positions / NANOMETRE).requires_grad_(True)
+        result = module(positions, *box)
+        if isinstance(result, tuple):
+            energy, forces = result
+        else:
+            energy, forces = result, -torch.autograd.grad(result, positions)[0]
+        return energy.item() * KJ_PER_MOL, forces.detach().cpu().numpy() * KJ_PER_MOL_NM
+
+    return evaluate
+
+
+def disagreement(evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
+    """How far another evaluation of a potential is from the potential.
 
     Every frame is evaluated three times: TorchScript rewrites itself during the first two calls.
 
     Args:
-        module: an EnergyModule or a ForceModule of all atoms, compiled or not.
+        evaluate: what an engine will run.
         potential: the truth.
         frames: what to evaluate.
 
@@ -95,27 +120,20 @@ def disagreement(module: torch.nn.Module, potential: Potential, frames: Sequence
     energy_difference, force_difference = 0.0, 0.0
     for atoms in frames:
         energy, forces = potential.energy_and_forces(atoms)
-        box = (torch.as_tensor(np.array(atoms.cell) / NANOMETRE),) if atoms.pbc.any() else ()
         for _ in range(3):
-            positions = torch.as_tensor(atoms.positions / NANOMETRE).requires_grad_(True)
-            result = module(positions, *box)
-            if isinstance(result, tuple):
-                other_energy, other_forces = result
-            else:
-                other_energy, other_forces = result, -torch.autograd.grad(result, positions)[0]
-            errors = other_forces.detach().cpu().numpy() * KJ_PER_MOL_NM - forces
-            energy_difference = np.maximum(energy_difference, abs(other_energy.item() * KJ_PER_MOL - energy))
-            force_difference = np.maximum(force_difference, np.abs(errors).max(initial=0.0))
+            other_energy, other_forces = evaluate(atoms)
+            energy_difference = np.maximum(energy_difference, abs(other_energy - energy))
+            force_difference = np.maximum(force_difference, np.abs(other_forces - forces).max(initial=0.0))
     return float(energy_difference), float(force_difference)
 
 
-def check_module(module: torch.nn.Module, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
-    """Refuse a module that is not its potential. Returns what disagreement does.
+def check_evaluation(evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
+    """Refuse an evaluation that does not give what its potential does. Returns what disagreement does.
 
     Raises:
         FfptError: an energy or a force differs by more than rounding does; or the potential itself gives NaN.
     """
-    energy, force = disagreement(module, potential, frames)
+    energy, force = disagreement(evaluate, potential, frames)
     numbers = torch.as_tensor(frames[0].numbers, dtype=torch.int64, device=potential.device)
     shift = float(potential.shifts.index_select(0, numbers).sum())
     evaluated = [potential.energy_and_forces(atoms) for atoms in frames]
@@ -128,9 +146,14 @@ def check_module(module: torch.nn.Module, potential: Potential, frames: Sequence
     if not (energy <= limit + 1e-12 * abs(shift) and force <= limit):
         raise FfptError(
             f"the compiled potential is {energy:.2g} eV and {force:.2g} eV/A off the original one, more than "
-            f"the {limit:.2g} that rounding allows: this is a fault of PyTorch {torch.__version__}"
+            f"the {limit:.2g} that rounding allows: this is a fault of the compiler (PyTorch {torch.__version__})"
         )
     return energy, force
+
+
+def check_module(module: torch.nn.Module, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
+    """check_evaluation of an EnergyModule or a ForceModule of the atoms of the frames, compiled or not."""
+    return check_evaluation(engine_evaluation(module), potential, frames)
 
 
 def deployed(
@@ -159,10 +182,10 @@ def deployed(
     potential.check_elements(np.array(numbers, dtype=int))
     kind = ForceModule if outputs_forces else EnergyModule
     frames = probe_geometries(numbers, periodic, positions)
-    # The check is for what an engine runs: frozen. It is of all atoms; the subset only gathers and scatters.
-    checked = compile_module(kind(potential, numbers, None, periodic))
+    # The check is for what an engine runs: frozen. A subset of an engine's particles is only gathered and scattered.
+    checked = compile_module(kind(potential, frames[0].numbers.tolist(), None, periodic))
     check_module(torch.jit.freeze(checked), potential, frames)
-    return checked if atoms is None else compile_module(kind(potential, numbers, atoms, periodic))
+    return compile_module(kind(potential, numbers, atoms, periodic))
 
 
 def export_torchscript(

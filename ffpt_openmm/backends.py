@@ -9,8 +9,9 @@ from pathlib import Path
 from types import ModuleType
 
 from ffpt_core.errors import FfptError
+from ffpt_core.fused import load_kernel
 
-BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce", "compiled")
+BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce")
 """Ways to run a potential inside OpenMM."""
 
 _log = logging.getLogger(__name__)
@@ -83,9 +84,8 @@ def choose_backend(backend: str, platform: str | None = None) -> str:
         raise FfptError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}")
     chosen = backend
     if backend == "auto":
-        because = _why_no_torchforce(platform)
-        chosen = "pythonforce" if because else "torchforce"
-        _log.info("forces through %s (%s)", chosen, because or "openmmtorch loads")
+        chosen, because = _fastest(platform)
+        _log.info("forces through %s (%s)", chosen, because)
     if chosen == "torchforce":
         torchforce()
         if because := _why_no_torchforce(platform):
@@ -93,6 +93,17 @@ def choose_backend(backend: str, platform: str | None = None) -> str:
     elif not hasattr(openmm, "PythonForce"):
         raise FfptError(f"OpenMM {openmm.__version__} has no PythonForce: pip install 'openmm>=8.5'")
     return chosen
+
+
+def _fastest(platform: str | None) -> tuple[str, str]:
+    """The faster backend, and why."""
+    import torch
+
+    on_cpu = platform in ("Reference", "CPU") if platform is not None else not torch.cuda.is_available()
+    if on_cpu and not isinstance(load_kernel(), str):
+        return "pythonforce", "the fused kernel is the fastest on a CPU"
+    because = _why_no_torchforce(platform)
+    return ("pythonforce", because) if because else ("torchforce", "openmmtorch loads")
 
 
 def _why_no_torchforce(platform: str | None) -> str:

@@ -37,9 +37,9 @@ def create_force(
     Args:
         potential: a Potential, or the path of its file; with TorchForce also that of an export.
         topology: the particles of the System, in order.
-        backend: "torchforce", "pythonforce", "compiled" (a PythonForce of a network compiled by torch.compile: half
-            a minute to start, then the fastest on a CPU; needs a C++ compiler), or "auto": TorchForce where it
-            loads, PythonForce otherwise.
+        backend: "torchforce", "pythonforce", or "auto": on a CPU PythonForce, the faster one there by far where
+            a C++ compiler is installed (ffpt_core.fused); TorchForce where that is missing or there is a GPU, if it
+            loads. An export is always for TorchForce.
         atoms: indices of the atoms that the potential acts on, each once; None: all of them.
         periodic: evaluate in the periodic box; None: where the topology has one.
         force_group: group of the force.
@@ -48,18 +48,19 @@ def create_force(
         FfptError: an element that the potential does not know, an atom without an element, indices that are
             not in the topology, an export for other atoms, or a backend that is not installed.
     """
-    chosen = choose_backend(backend)
+    export = None if isinstance(potential, Potential) or not is_export(potential) else Path(potential)
+    chosen = choose_backend("torchforce" if export and backend == "auto" else backend)
     indices = None if atoms is None else _checked_indices(atoms, topology.getNumAtoms())
     numbers = _numbers(topology, indices)
     in_box = topology.getPeriodicBoxVectors() is not None if periodic is None else periodic
-    if isinstance(potential, str | os.PathLike) and is_export(potential):
-        force = _exported_force(Path(potential), numbers, in_box, chosen, whole=indices is None)
+    if export:
+        force = _exported_force(export, numbers, in_box, chosen, whole=indices is None)
     else:
         model = potential if isinstance(potential, Potential) else load(potential)
         if chosen == "torchforce":
             force = _torch_force(model, numbers, indices, in_box)
         else:
-            force = _python_force(model, numbers, indices, in_box, compiled=chosen == "compiled")
+            force = _python_force(model, numbers, indices, in_box)
     force.setUsesPeriodicBoundaryConditions(in_box)
     force.setForceGroup(force_group)
     force.setName("ffpt potential")
@@ -129,12 +130,10 @@ def _torch_force(potential: Potential, numbers: list[int], indices: list[int] | 
     return force
 
 
-def _python_force(
-    potential: Potential, numbers: list[int], indices: list[int] | None, periodic: bool, compiled: bool
-) -> openmm.Force:
+def _python_force(potential: Potential, numbers: list[int], indices: list[int] | None, periodic: bool) -> openmm.Force:
     import openmm
 
-    force = openmm.PythonForce(PotentialFunction(potential, numbers, periodic, compiled))
+    force = openmm.PythonForce(PotentialFunction(potential, numbers, periodic))
     if indices is not None:
         force.setParticles(indices)
     return force

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ import numpy as np
 import torch
 
 from ffpt_core import Potential, load
-from ffpt_core.compilation import compiling
 from ffpt_core.engine import ForceModule
 from ffpt_core.errors import FfptError
-from ffpt_core.export import check_module, compile_module, probe_geometries
+from ffpt_core.export import check_evaluation, check_module, compile_module, probe_geometries
+from ffpt_core.fused import FusedEvaluator, choose_kernel
+from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
+
+_log = logging.getLogger(__name__)
+
+_Evaluate = Callable[[np.ndarray, np.ndarray | None], tuple[float, np.ndarray]]
+"""(n_atoms, 3) positions and a (3, 3) box or None, in nm, to kJ/mol and (n_atoms, 3) kJ/mol/nm."""
 
 
 class PotentialFunction:
@@ -27,40 +34,36 @@ class PotentialFunction:
         potential: what to evaluate.
         numbers: atomic numbers of the particles that the State will hold.
         periodic: evaluate in the box of the State.
-        compiled: through torch.compile, which takes half a minute and then saves a third of the time on a CPU.
+        kernel: as in ffpt_core.fused.choose_kernel.
 
     Raises:
-        FfptError: an element that the potential does not know; a compiled module that differs from it.
+        FfptError: an element that the potential does not know; a kernel that is not available, or differs from
+            the potential.
     """
 
     def __init__(
-        self, potential: Potential, numbers: Sequence[int], periodic: bool = False, compiled: bool = False
+        self, potential: Potential, numbers: Sequence[int], periodic: bool = False, kernel: str = "auto"
     ) -> None:
         self.numbers = [int(z) for z in numbers]
         self.periodic = periodic
-        self.compiled = compiled
+        self.kernel = kernel
         self.potential = potential
         potential.check_elements(np.array(self.numbers, dtype=int))
-        module = ForceModule(potential, self.numbers, None, periodic)
-        self._module = _compiled(module, potential) if compiled else _scripted(module, potential)
+        make = _fused if choose_kernel(kernel, potential) == "fused" else _torch
+        self._evaluate = make(potential, self.numbers, periodic)
 
     def __call__(self, state: Any) -> tuple[float, np.ndarray]:
         """Called by OpenMM, possibly several times for the same step."""
         # _value skips the unit machinery; a State counts in nm.
-        positions = torch.from_numpy(state.getPositions(asNumpy=True)._value)
-        if self.periodic:
-            box = torch.from_numpy(state.getPeriodicBoxVectors(asNumpy=True)._value)
-            energy, forces = self._module(positions, box)
-        else:
-            energy, forces = self._module(positions)
-        return energy.item(), forces.numpy()
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
+        return self._evaluate(state.getPositions(asNumpy=True)._value, box)
 
     def __getstate__(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "potential"
             self.potential.save(path)
             contents = path.read_bytes()
-        settings = {"numbers": self.numbers, "periodic": self.periodic, "compiled": self.compiled}
+        settings = {"numbers": self.numbers, "periodic": self.periodic, "kernel": self.kernel}
         return {"potential": contents, **settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -68,22 +71,39 @@ class PotentialFunction:
             path = Path(folder) / "potential"
             path.write_bytes(state["potential"])
             potential = load(path)
-        self.__init__(potential, state["numbers"], state["periodic"], state["compiled"])  # type: ignore[misc]
+        self.__init__(potential, state["numbers"], state["periodic"], state["kernel"])  # type: ignore[misc]
 
 
-def _compiled(module: ForceModule, potential: Potential) -> torch.nn.Module:
-    with compiling(module.network):
-        check_module(module, potential, probe_geometries(module.numbers.tolist(), module.periodic))
-    return module
+def _fused(potential: Potential, numbers: Sequence[int], periodic: bool) -> _Evaluate:
+    probes = probe_geometries(numbers, periodic)
+    probe = FusedEvaluator(potential, probes[0].numbers, (periodic,) * 3)
+    check_evaluation(
+        lambda atoms: probe(atoms.positions, np.array(atoms.cell) if periodic else None)[:2], potential, probes
+    )
+    evaluator = FusedEvaluator(potential, numbers, (periodic,) * 3)
+
+    def evaluate(positions: np.ndarray, box: np.ndarray | None) -> tuple[float, np.ndarray]:
+        energy, forces, _ = evaluator(positions * NANOMETRE, None if box is None else box * NANOMETRE)
+        forces *= 1.0 / KJ_PER_MOL_NM
+        return energy / KJ_PER_MOL, forces
+
+    return evaluate
 
 
-def _scripted(module: ForceModule, potential: Potential) -> torch.nn.Module:
+def _torch(potential: Potential, numbers: Sequence[int], periodic: bool) -> _Evaluate:
     """In TorchScript where PyTorch still can, which saves a third of the time of a small molecule; else eager."""
-    frames = probe_geometries(module.numbers.tolist(), module.periodic)
+    module: torch.nn.Module = ForceModule(potential, numbers, None, periodic)
+    probes = probe_geometries(numbers, periodic)
+    probe: torch.nn.Module = ForceModule(potential, probes[0].numbers.tolist(), None, periodic)
     try:
-        scripted = torch.jit.freeze(compile_module(module))
-    except FfptError:
-        check_module(module, potential, frames)
-        return module
-    check_module(scripted, potential, frames)
-    return scripted
+        module, probe = (torch.jit.freeze(compile_module(one)) for one in (module, probe))
+    except FfptError as error:
+        _log.info("the network runs in eager PyTorch: %s", error)
+    check_module(probe, potential, probes)
+
+    def evaluate(positions: np.ndarray, box: np.ndarray | None) -> tuple[float, np.ndarray]:
+        arguments = (positions,) if box is None else (positions, box)
+        energy, forces = module(*(torch.from_numpy(array) for array in arguments))
+        return energy.item(), forces.numpy()
+
+    return evaluate

@@ -1,0 +1,83 @@
+"""The shared library of newtonnet.cpp: compiled once for each processor, loaded with ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from ffpt_core.errors import FfptError
+from ffpt_core.files import atomic_path
+
+SOURCE = Path(__file__).with_name("newtonnet.cpp")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared")
+COMPILERS = ("c++", "g++", "clang++")
+"""Tried in this order, after the environment variable CXX."""
+
+_pointer, _count, _integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+_CREATE = (_integer, _integer, _integer, _integer, ctypes.c_double, _pointer)
+_EVALUATE = (_pointer, _count, _pointer, _pointer, _pointer, _count, _pointer, _pointer, _pointer, _integer) + (
+    _pointer,
+) * 3
+
+
+@functools.cache
+def load_kernel() -> ctypes.CDLL | str:
+    """The library, compiled now if it is not in the cache folder; or one line on why it cannot be had."""
+    try:
+        path = _cached_path()
+        if not path.exists():
+            _compile(path)
+        library = ctypes.CDLL(os.fspath(path))
+    except (FfptError, OSError) as error:
+        return str(error)
+    for precision in ("float32", "float64"):
+        create = getattr(library, f"{precision}_create")
+        create.argtypes, create.restype = _CREATE, _pointer
+        evaluate = getattr(library, f"{precision}_evaluate")
+        evaluate.argtypes, evaluate.restype = _EVALUATE, _integer
+        destroy = getattr(library, f"{precision}_destroy")
+        destroy.argtypes, destroy.restype = (_pointer,), None
+    return library
+
+
+def _cached_path() -> Path:
+    """Named after all that the library depends on; home folders may be shared by machines that differ."""
+    import pooch
+
+    parts = [SOURCE.read_bytes(), " ".join(FLAGS).encode(), _processor().encode()]
+    return Path(pooch.os_cache("ffpt")) / f"newtonnet-{hashlib.sha256(b' '.join(parts)).hexdigest()[:16]}.so"
+
+
+def _processor() -> str:
+    """What -march=native looks at."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.system()} {platform.machine()} {platform.processor()}"
+    kept = {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}
+    return platform.machine() + "\n".join(sorted(kept))
+
+
+def _compile(path: Path) -> None:
+    """Compile the library to path.
+
+    Raises:
+        FfptError: no compiler, or it fails; the cache folder cannot be written to.
+    """
+    compiler = next((found for name in (os.environ.get("CXX"), *COMPILERS) if name and (found := shutil.which(name))), None)
+    if compiler is None:
+        raise FfptError("no C++ compiler is installed (g++ or clang++)")
+    with atomic_path(path) as temporary:
+        # Apple's clang has no OpenMP: one thread then.
+        for extra in (["-fopenmp"], []):
+            command = [compiler, *FLAGS, *extra, os.fspath(SOURCE), "-o", os.fspath(temporary)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode == 0:
+                return
+        raise FfptError(f"{compiler} cannot compile {SOURCE.name}: {done.stderr.strip().splitlines()[-1:] or done}")

@@ -1,0 +1,834 @@
+// Energy and forces of NewtonNet on a CPU in one call: the equations of ffpt_core/newtonnet.py, in tiles of pairs
+// that stay in the cache of a core from the radial functions to the sums over neighbours.
+//
+// The work is matrix products of (rows, features) tiles with (features, features) weights; all else is arranged
+// around them. Three identities save products:
+//   - a message is symmetric in its two atoms, so every pair is computed once;
+//   - sum_j (W4 h_ij) u_ij = W4 sum_j h_ij u_ij, so W4 multiplies three rows an atom instead of one a pair;
+//   - the first layer has no vectors to transport, and its phi depends on the element alone.
+// The gradient is the hand-derived one of newtonnet.py; names ending in _bar are dE/d(name).
+//
+// Threads own contiguous ranges of pairs and of atoms. A thread adds what its pairs give to atoms into arrays of
+// its own; between two barriers every thread sums those arrays over its atoms. No atomics; for a given number of
+// threads the result is the same in every call.
+//
+// Rows have a stride of `width` features, a multiple of a panel; the padding is zero in, zero out.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int VECTOR_BYTES = 64, BLOCK_ROWS = 12;  // 24 of 32 registers accumulate
+#elif defined(__AVX__)
+constexpr int VECTOR_BYTES = 32, BLOCK_ROWS = 6;  // 12 of 16
+#elif defined(__aarch64__)
+constexpr int VECTOR_BYTES = 16, BLOCK_ROWS = 12;
+#else
+constexpr int VECTOR_BYTES = 16, BLOCK_ROWS = 6;
+#endif
+constexpr int TILE = 96;  // rows of a tile: some 48 kB for 128 features in float32
+constexpr double PI = 3.14159265358979323846;
+
+enum Status { DONE = 0, NOT_FINITE = 1, OUT_OF_MEMORY = 2 };
+
+#define INLINE inline __attribute__((always_inline))
+
+// ---------------------------------------------------------------- vectors
+
+template <class Real> struct Simd;
+template <> struct Simd<float> {
+    typedef float V __attribute__((vector_size(VECTOR_BYTES), may_alias));
+    typedef int32_t I __attribute__((vector_size(VECTOR_BYTES), may_alias));
+    static constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+    static constexpr int MANTISSA = 23, DEGREE = 7;
+    static constexpr float LIMIT = 87.0f, LN2_HIGH = 0.693145751953125f, LN2_LOW = 1.42860682030941723e-6f;
+};
+template <> struct Simd<double> {
+    typedef double V __attribute__((vector_size(VECTOR_BYTES), may_alias));
+    typedef int64_t I __attribute__((vector_size(VECTOR_BYTES), may_alias));
+    static constexpr double ROUND = 6755399441055744.0;
+    static constexpr int MANTISSA = 52, DEGREE = 13;
+    static constexpr double LIMIT = 700.0, LN2_HIGH = 0.693147180369123816490, LN2_LOW = 1.90821492927058770002e-10;
+};
+template <class Real> using Vector = typename Simd<Real>::V;
+template <class Real> constexpr int LANES = VECTOR_BYTES / int(sizeof(Real));
+template <class Real> constexpr int PANEL = 2 * LANES<Real>;  // columns of a block of a matrix product
+
+template <class Real> INLINE const Vector<Real>& load(const Real* p) { return *reinterpret_cast<const Vector<Real>*>(p); }
+template <class Real> INLINE Vector<Real>& at(Real* p) { return *reinterpret_cast<Vector<Real>*>(p); }
+
+// exp(x) = 2^n exp(r), |r| <= ln(2)/2, by the Taylor series of exp(r): below one rounding of the type.
+template <class Real> INLINE Vector<Real> exponential(Vector<Real> x) {
+    using S = Simd<Real>;
+    typedef Vector<Real> V;
+    typedef typename S::I I;
+    const V limit = V{} + S::LIMIT;
+    x = x > limit ? limit : x;
+    x = x < -limit ? -limit : x;
+    const V shifted = x * Real(1.4426950408889634074) + S::ROUND;
+    const V n = shifted - S::ROUND;
+    const V r = (x - n * S::LN2_HIGH) - n * S::LN2_LOW;
+    Real factorial[S::DEGREE + 1] = {1};
+    for (int k = 1; k <= S::DEGREE; ++k) factorial[k] = factorial[k - 1] * k;
+    V sum = V{} + 1 / factorial[S::DEGREE];
+    for (int k = S::DEGREE - 1; k >= 0; --k) sum = sum * r + 1 / factorial[k];
+    return (V)((I)sum + ((I)shifted << S::MANTISSA));  // these casts keep the bits
+}
+
+// silu(x) in place of x, and its derivative.
+template <class Real> void silu(Real* values, Real* slopes, int64_t n) {
+    for (int64_t k = 0; k < n; k += LANES<Real>) {
+        const Vector<Real> x = load(values + k);
+        const Vector<Real> s = 1 / (1 + exponential<Real>(-x));
+        const Vector<Real> y = x * s;
+        at(values + k) = y;
+        at(slopes + k) = s + y * (1 - s);
+    }
+}
+
+template <class Real> INLINE Real sum(Vector<Real> v) {
+    Real total = 0;
+    for (int k = 0; k < LANES<Real>; ++k) total += v[k];
+    return total;
+}
+
+// ---------------------------------------------------------------- memory
+
+// An array on a cache line, zero at first, that grows and never shrinks: a simulation asks for the same again.
+template <class T> class Array {
+  public:
+    T* reserve(int64_t n) {
+        if (n > size_) {
+            const size_t bytes = (size_t(n + n / 8) * sizeof(T) + 63) / 64 * 64;
+            memory_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+            if (!memory_) { size_ = 0; throw std::bad_alloc(); }
+            size_ = n + n / 8;
+            std::memset(static_cast<void*>(memory_.get()), 0, bytes);
+        }
+        return memory_.get();
+    }
+    T* operator+(int64_t k) const { return memory_.get() + k; }
+    T& operator[](int64_t k) const { return memory_.get()[k]; }
+    void zero(int64_t n) { std::memset(static_cast<void*>(memory_.get()), 0, size_t(n) * sizeof(T)); }
+
+  private:
+    struct Free { void operator()(T* p) const { std::free(p); } };
+    std::unique_ptr<T, Free> memory_;
+    int64_t size_ = 0;
+};
+
+// ---------------------------------------------------------------- matrix products
+
+// A (inputs, outputs) matrix in panels of columns: [panel][input][column of the panel].
+template <class Real> struct Matrix {
+    Array<Real> packed;
+    int inputs = 0, panels = 0;
+
+    // weight: (outputs, inputs) as PyTorch's Linear has it. Backwards: multiply by the weight instead of its transpose.
+    void pack(const Real* weight, int outputs, int inputs_, bool backwards) {
+        const int rows = backwards ? outputs : inputs_, columns = backwards ? inputs_ : outputs;
+        constexpr int P = PANEL<Real>;
+        inputs = rows;
+        panels = (columns + P - 1) / P;
+        packed.reserve(int64_t(panels) * rows * P);
+        for (int c = 0; c < columns; ++c)
+            for (int r = 0; r < rows; ++r)
+                packed[(int64_t(c / P) * rows + r) * P + c % P] =
+                    backwards ? weight[int64_t(r) * inputs_ + c] : weight[int64_t(c) * inputs_ + r];
+    }
+};
+
+template <class Real, int ROWS, bool ADD>
+INLINE void block(const Real* x, int64_t x_stride, const Real* panel, int inputs, const Real* bias, Real* y, int64_t stride) {
+    typedef Vector<Real> V;
+    constexpr int L = LANES<Real>;
+    V sums[ROWS][2];
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+        sums[r][0] = ADD ? load(y + r * stride) : bias ? load(bias) : V{};
+        sums[r][1] = ADD ? load(y + r * stride + L) : bias ? load(bias + L) : V{};
+    }
+    for (int k = 0; k < inputs; ++k) {
+        const V left = load(panel + k * 2 * L), right = load(panel + k * 2 * L + L);
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; ++r) {
+            const Real value = x[r * x_stride + k];
+            sums[r][0] += value * left;
+            sums[r][1] += value * right;
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) {
+        at(y + r * stride) = sums[r][0];
+        at(y + r * stride + L) = sums[r][1];
+    }
+}
+
+template <class Real, int ROWS, bool ADD>
+void last_block(int rows, const Real* x, int64_t x_stride, const Real* panel, int inputs, const Real* bias, Real* y,
+                int64_t stride) {
+    if (rows == ROWS)
+        block<Real, ROWS, ADD>(x, x_stride, panel, inputs, bias, y, stride);
+    else if constexpr (ROWS > 1)
+        last_block<Real, ROWS - 1, ADD>(rows, x, x_stride, panel, inputs, bias, y, stride);
+}
+
+// y = x A + bias, or y += x A. x: (rows, A.inputs), y: (rows, columns of A).
+template <class Real, bool ADD = false>
+void product(int64_t rows, const Real* x, int64_t x_stride, const Matrix<Real>& a, Real* y, int64_t stride,
+             const Real* bias = nullptr) {
+    constexpr int P = PANEL<Real>;
+    for (int p = 0; p < a.panels; ++p) {
+        const Real* panel = a.packed + int64_t(p) * a.inputs * P;
+        const Real* b = bias ? bias + p * P : nullptr;
+        int64_t r = 0;
+        for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
+            block<Real, BLOCK_ROWS, ADD>(x + r * x_stride, x_stride, panel, a.inputs, b, y + r * stride + p * P, stride);
+        if (r < rows)
+            last_block<Real, BLOCK_ROWS - 1, ADD>(int(rows - r), x + r * x_stride, x_stride, panel, a.inputs, b,
+                                                  y + r * stride + p * P, stride);
+    }
+}
+
+// ---------------------------------------------------------------- the network
+
+template <class Real> struct Linear {
+    Matrix<Real> forward, backward;
+    Array<Real> bias;
+    bool has_bias = false;
+
+    void pack(const Real* weight, const Real* b, int outputs, int inputs, int width) {
+        forward.pack(weight, outputs, inputs, false);
+        backward.pack(weight, outputs, inputs, true);
+        bias.reserve(width);
+        has_bias = b != nullptr;
+        if (has_bias) std::memcpy(bias + 0, b, size_t(outputs) * sizeof(Real));
+    }
+    const Real* b() const { return has_bias ? bias + 0 : nullptr; }
+};
+
+template <class Real> struct Layer {
+    Linear<Real> node_in, node_out, radial, direction_in, direction_out, transport_in, transport_out, update;
+};
+
+// What a thread keeps of its pairs between the forward and the backward pass.
+template <class Real> struct LayerPairs {
+    Array<Real> weights, hidden, hidden_slope, transport, transport_slope;
+};
+
+// Pairs that are within the cutoff, as r_i - r_j and its length, in Angstrom.
+struct Pairs {
+    int64_t count = 0;
+    Array<int32_t> first, second;
+    Array<double> displacement, distance;  // (pairs, 3), (pairs)
+
+    void reserve(int64_t n) {
+        first.reserve(n), second.reserve(n), displacement.reserve(3 * n), distance.reserve(n);
+    }
+};
+
+template <class Real> struct Worker {
+    Pairs found;                                             // in this thread's share of the candidates
+    int64_t n_pairs = 0;                                     // that this thread computes,
+    const int32_t *first = nullptr, *second = nullptr;       // a part of those of all threads
+    const double *displacement = nullptr, *distance = nullptr;
+    Array<Real> unit, unit_bar, radial, radial_slope, radial_bar;  // (pairs, 3), (pairs, basis)
+    std::vector<LayerPairs<Real>> layers;
+    Array<Real> messages, vectors, direction, transport;     // sums over this thread's pairs, per atom
+    Array<Real> tile_a, tile_b, tile_c;                      // (3 TILE, width) scratch
+    Array<double> forces;                                    // (atoms, 3)
+    double virial[9];
+};
+
+template <class Real> struct LayerAtoms {
+    Array<Real> phi, hidden_slope, vectors, updated;
+};
+
+template <class Real> class Network {
+  public:
+    int features, basis, width, basis_width;
+    double cutoff;
+    int n_species;
+    Array<Real> embedding, first_phi;  // (species, width)
+    std::vector<Layer<Real>> layers;
+    Linear<Real> readout_in, readout_hidden;
+    Array<Real> readout_out;
+    Real readout_bias;
+
+    Network(int n_features, int n_basis, int n_layers, int species, double r_cut, const Real* const* w)
+        : features(n_features), basis(n_basis), cutoff(r_cut), n_species(species), layers(n_layers) {
+        constexpr int P = PANEL<Real>;
+        const int F = features;
+        width = (F + P - 1) / P * P;
+        basis_width = (basis + P - 1) / P * P;
+        embedding.reserve(int64_t(species) * width);
+        for (int s = 0; s < species; ++s)
+            std::memcpy(embedding + int64_t(s) * width, w[0] + int64_t(s) * F, size_t(F) * sizeof(Real));
+        ++w;
+        for (auto& layer : layers) {
+            layer.node_in.pack(w[0], w[1], F, F, width);
+            layer.node_out.pack(w[2], w[3], F, F, width);
+            layer.radial.pack(w[4], nullptr, F, basis, width);
+            layer.direction_in.pack(w[5], nullptr, F, F, width);
+            layer.direction_out.pack(w[6], nullptr, F, F, width);
+            layer.transport_in.pack(w[7], nullptr, F, F, width);
+            layer.transport_out.pack(w[8], nullptr, F, F, width);
+            layer.update.pack(w[9], nullptr, F, F, width);
+            w += 10;
+        }
+        readout_in.pack(w[0], w[1], F, F, width);
+        readout_hidden.pack(w[2], w[3], F, F, width);
+        readout_out.reserve(width);
+        std::memcpy(readout_out + 0, w[4], size_t(F) * sizeof(Real));
+        readout_bias = w[5][0];
+        // phi of the first layer, by species
+        Array<Real> hidden, slope;
+        hidden.reserve(int64_t(species) * width);
+        slope.reserve(int64_t(species) * width);
+        first_phi.reserve(int64_t(species) * width);
+        const auto& layer = layers[0];
+        product(species, embedding + 0, width, layer.node_in.forward, hidden + 0, width, layer.node_in.b());
+        silu(hidden + 0, slope + 0, int64_t(species) * width);
+        product(species, hidden + 0, width, layer.node_out.forward, first_phi + 0, width, layer.node_out.b());
+    }
+
+    // Returns a Status.
+    int evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions, int64_t candidates,
+                 const int64_t* first, const int64_t* second, const double* translations, int threads,
+                 double* energies, double* forces, double* virial);
+
+  private:
+    std::mutex busy_;
+    int team_ = 1;  // threads that came: fewer than asked for where the system says so
+    std::vector<Worker<Real>> workers_;
+    Pairs pairs_;
+    std::vector<LayerAtoms<Real>> atoms_;
+    Array<Real> features_, features_bar_, vectors_bar_, new_bar_, projected_;
+
+    struct Range { int64_t begin, end; };
+    static Range share(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
+    static int64_t tiles(int64_t n) { return (n + TILE - 1) / TILE; }
+
+    void find_pairs(Worker<Real>& me, Range range, const double* positions, const int64_t* first, const int64_t* second,
+                    const double* translations);
+    void take_share(Worker<Real>& me, int thread, int team);
+    void reserve(Worker<Real>& me, int64_t atoms);
+    void radial_functions(Worker<Real>& me);
+    void pairs_forward(Worker<Real>& me, int l);
+    void pairs_backward(Worker<Real>& me, int l);
+    void atoms_forward(Worker<Real>& me, int l, Range atoms);
+    void atoms_phi(Worker<Real>& me, int l, Range atoms);
+    void readout(Worker<Real>& me, Range atoms, const double* scales, double* energies);
+    void atoms_backward(Worker<Real>& me, int l, Range atoms);
+    void atoms_phi_backward(Worker<Real>& me, int l, Range atoms);
+    void pair_forces(Worker<Real>& me, int64_t n);
+};
+
+// The pairs within the cutoff among this thread's candidates.
+template <class Real>
+void Network<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, const int64_t* first,
+                               const int64_t* second, const double* translations) {
+    Pairs& found = me.found;
+    found.reserve(range.end - range.begin);
+    int64_t m = 0;
+    for (int64_t p = range.begin; p < range.end; ++p) {
+        const int64_t i = first[p], j = second[p];
+        double dx = x[3 * i] - x[3 * j], dy = x[3 * i + 1] - x[3 * j + 1], dz = x[3 * i + 2] - x[3 * j + 2];
+        if (translations) dx += translations[3 * p], dy += translations[3 * p + 1], dz += translations[3 * p + 2];
+        const double squared = dx * dx + dy * dy + dz * dz;
+        if (squared < cutoff * cutoff) {
+            found.first[m] = int32_t(i), found.second[m] = int32_t(j);
+            found.displacement[3 * m] = dx, found.displacement[3 * m + 1] = dy, found.displacement[3 * m + 2] = dz;
+            found.distance[m++] = std::sqrt(squared);
+        }
+    }
+    found.count = m;
+}
+
+// Put what all threads found behind one another, so that shares do not depend on candidates beyond the cutoff: a
+// neighbour list made at another time gives the same sums to the last bit.
+template <class Real> void Network<Real>::take_share(Worker<Real>& me, int thread, int team) {
+    int64_t before = 0;
+    for (int w = 0; w < thread; ++w) before += workers_[w].found.count;
+    const Pairs& found = me.found;
+    std::copy_n(found.first + 0, found.count, pairs_.first + before);
+    std::copy_n(found.second + 0, found.count, pairs_.second + before);
+    std::copy_n(found.displacement + 0, 3 * found.count, pairs_.displacement + 3 * before);
+    std::copy_n(found.distance + 0, found.count, pairs_.distance + before);
+    const Range mine = share(pairs_.count, thread, team);
+    me.n_pairs = mine.end - mine.begin;
+    me.first = pairs_.first + mine.begin, me.second = pairs_.second + mine.begin;
+    me.displacement = pairs_.displacement + 3 * mine.begin, me.distance = pairs_.distance + mine.begin;
+}
+
+// Memory for all that this thread will write. Throws std::bad_alloc.
+template <class Real> void Network<Real>::reserve(Worker<Real>& me, int64_t atoms) {
+    const int64_t n = me.n_pairs, W = width;
+    for (Array<Real>* array : {&me.unit, &me.unit_bar}) array->reserve(3 * n);
+    for (Array<Real>* array : {&me.radial, &me.radial_slope, &me.radial_bar}) array->reserve(n * basis_width);
+    for (Array<Real>* array : {&me.tile_a, &me.tile_b, &me.tile_c}) array->reserve(3 * TILE * W);
+    for (Array<Real>* array : {&me.vectors, &me.direction}) array->reserve(3 * atoms * W);
+    me.messages.reserve(atoms * W);
+    me.forces.reserve(3 * atoms);
+    me.layers.resize(layers.size());
+    for (size_t l = 0; l < layers.size(); ++l) {
+        LayerPairs<Real>& kept = me.layers[l];
+        for (Array<Real>* array : {&kept.weights, &kept.hidden, &kept.hidden_slope}) array->reserve(n * W);
+        if (l)
+            for (Array<Real>* array : {&kept.transport, &kept.transport_slope}) array->reserve(n * W);
+    }
+}
+
+// Bessel functions under the polynomial envelope (newtonnet.RadialBasis), and their slopes, from recurrences in float64.
+template <class Real> void Network<Real>::radial_functions(Worker<Real>& me) {
+    const int64_t n = me.n_pairs;
+    Real *const unit = me.unit + 0, *const radial = me.radial + 0, *const slopes = me.radial_slope + 0;
+    me.unit_bar.zero(3 * n);
+    me.radial_bar.zero(n * basis_width);
+    double sine[2][TILE], cosine[2][TILE], twice[TILE], over[TILE], envelope[TILE], envelope_slope[TILE];
+    for (int64_t begin = 0; begin < n; begin += TILE) {
+        const int rows = int(std::min<int64_t>(TILE, n - begin));
+        for (int r = 0; r < rows; ++r) {
+            const int64_t p = begin + r;
+            const double distance = me.distance[p], x = distance / cutoff;
+            for (int k = 0; k < 3; ++k) unit[3 * p + k] = Real(me.displacement[3 * p + k] / distance);
+            const double x2 = x * x, x4 = x2 * x2, x8 = x4 * x4;
+            envelope[r] = 1 + x8 * x * (-55 + x * (99 - 45 * x));
+            envelope_slope[r] = x8 * (-495 + x * (990 - 495 * x));
+            over[r] = 1 / x;
+            sine[0][r] = 0, cosine[0][r] = 1;
+            sine[1][r] = std::sin(PI * x), cosine[1][r] = std::cos(PI * x);
+            twice[r] = 2 * cosine[1][r];
+        }
+        for (int k = 0; k < basis; ++k) {
+            const double frequency = PI * (k + 1);
+            double *s0 = sine[k & 1], *s1 = sine[1 - (k & 1)], *c0 = cosine[k & 1], *c1 = cosine[1 - (k & 1)];
+            for (int r = 0; r < rows; ++r) {
+                const double wave = s1[r] * over[r];
+                const double wave_slope = (frequency * c1[r] - wave) * over[r];
+                radial[(begin + r) * basis_width + k] = Real(envelope[r] * wave);
+                slopes[(begin + r) * basis_width + k] =
+                    Real((envelope_slope[r] * wave + envelope[r] * wave_slope) / cutoff);
+                s0[r] = twice[r] * s1[r] - s0[r];  // sin((k + 2) t) = 2 cos(t) sin((k + 1) t) - sin(k t)
+                c0[r] = twice[r] * c1[r] - c0[r];
+            }
+        }
+    }
+}
+
+// Messages of this thread's pairs, and what they add to atoms.
+template <class Real> void Network<Real>::pairs_forward(Worker<Real>& me, int l) {
+    typedef Vector<Real> V;
+    constexpr int L = LANES<Real>;
+    const Layer<Real>& layer = layers[l];
+    LayerPairs<Real>& kept = me.layers[l];
+    const int64_t n = me.n_pairs;
+    const int W = width;
+    Real *const weights = kept.weights + 0, *const hidden = kept.hidden + 0, *const hidden_slope = kept.hidden_slope + 0;
+    Real *const transport = kept.transport + 0, *const transport_slope = kept.transport_slope + 0;
+    const Real* const phi = atoms_[l].phi + 0;
+    const Real* const vectors = l ? atoms_[l - 1].vectors + 0 : nullptr;
+    Real* const message = me.tile_a + 0;
+    Real* const transport_hidden = me.tile_b + 0;
+
+    const int64_t count = tiles(n);
+    for (int64_t t = 0; t < count; ++t) {
+        const Range tile = share(n, int(t), int(count));
+        const int64_t rows = tile.end - tile.begin, start = tile.begin * W;
+        product(rows, me.radial + tile.begin * basis_width, basis_width, layer.radial.forward, weights + start, W);
+        for (int64_t r = 0; r < rows; ++r) {
+            const int64_t i = me.first[tile.begin + r], j = me.second[tile.begin + r];
+            const Real *phi_i = phi + i * W, *phi_j = phi + j * W, *w = weights + start + r * W;
+            Real *m = message + r * W, *sum_i = me.messages + i * W, *sum_j = me.messages + j * W;
+            for (int k = 0; k < W; k += L) {
+                const V value = load(w + k) * load(phi_i + k) * load(phi_j + k);
+                at(m + k) = value;
+                at(sum_i + k) += value;
+                at(sum_j + k) += value;
+            }
+        }
+        product(rows, message, W, layer.direction_in.forward, hidden + start, W);
+        silu(hidden + start, hidden_slope + start, rows * W);
+        if (l) {
+            product(rows, message, W, layer.transport_in.forward, transport_hidden, W);
+            silu(transport_hidden, transport_slope + start, rows * W);
+            product(rows, transport_hidden, W, layer.transport_out.forward, transport + start, W);
+        }
+        for (int64_t r = 0; r < rows; ++r) {
+            const int64_t p = tile.begin + r, i = me.first[p], j = me.second[p];
+            const Real* h = hidden + p * W;
+            for (int x = 0; x < 3; ++x) {
+                const Real u = me.unit[3 * p + x];
+                Real *direction_i = me.direction + (3 * i + x) * W, *direction_j = me.direction + (3 * j + x) * W;
+                for (int k = 0; k < W; k += L) {
+                    const V value = load(h + k) * u;
+                    at(direction_i + k) += value;
+                    at(direction_j + k) -= value;
+                }
+            }
+            if (!l) continue;
+            const Real* e = transport + p * W;
+            for (int x = 0; x < 3; ++x) {
+                const Real *f_i = vectors + (3 * i + x) * W, *f_j = vectors + (3 * j + x) * W;
+                Real *sum_i = me.vectors + (3 * i + x) * W, *sum_j = me.vectors + (3 * j + x) * W;
+                for (int k = 0; k < W; k += L) {
+                    at(sum_i + k) += load(e + k) * load(f_j + k);
+                    at(sum_j + k) += load(e + k) * load(f_i + k);
+                }
+            }
+        }
+    }
+}
+
+// phi of these atoms for a layer after the first.
+template <class Real> void Network<Real>::atoms_phi(Worker<Real>& me, int l, Range atoms) {
+    const Layer<Real>& layer = layers[l];
+    const int W = width;
+    for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
+        const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = begin * W;
+        product(rows, features_ + start, W, layer.node_in.forward, me.tile_a + 0, W, layer.node_in.b());
+        silu(me.tile_a + 0, atoms_[l].hidden_slope + start, rows * W);
+        product(rows, me.tile_a + 0, W, layer.node_out.forward, atoms_[l].phi + start, W, layer.node_out.b());
+    }
+}
+
+// New vectors and features of these atoms from the sums over their neighbours.
+template <class Real> void Network<Real>::atoms_forward(Worker<Real>& me, int l, Range atoms) {
+    typedef Vector<Real> V;
+    constexpr int L = LANES<Real>;
+    const Layer<Real>& layer = layers[l];
+    const int W = width;
+    Real* const vectors = atoms_[l].vectors + 0;
+    Real* const updated = atoms_[l].updated + 0;
+    for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
+        const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = 3 * begin * W;
+        std::memset(static_cast<void*>(me.tile_a + 0), 0, size_t(3 * rows * W) * sizeof(Real));
+        if (l)
+            std::memcpy(vectors + start, atoms_[l - 1].vectors + start, size_t(3 * rows * W) * sizeof(Real));
+        else
+            std::memset(static_cast<void*>(vectors + start), 0, size_t(3 * rows * W) * sizeof(Real));
+        for (int w = 0; w < team_; ++w) {
+            const Worker<Real>& other = workers_[w];
+            const Real *direction = other.direction + start, *moved = other.vectors + start;
+            for (int64_t k = 0; k < 3 * rows * W; k += L) at(me.tile_a + k) += load(direction + k);
+            if (l)
+                for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors + start + k) += load(moved + k);
+            const Real* messages = other.messages + begin * W;
+            for (int64_t k = 0; k < rows * W; k += L) at(features_ + begin * W + k) += load(messages + k);
+        }
+        product<Real, true>(3 * rows, me.tile_a + 0, W, layer.direction_out.forward, vectors + start, W);
+        product(3 * rows, vectors + start, W, layer.update.forward, updated + start, W);
+        for (int64_t i = begin; i < begin + rows; ++i)
+            for (int k = 0; k < W; k += L) {
+                V dot{};
+                for (int x = 0; x < 3; ++x) dot += load(vectors + (3 * i + x) * W + k) * load(updated + (3 * i + x) * W + k);
+                at(features_ + i * W + k) += dot;
+            }
+    }
+}
+
+// Energies of these atoms, and d(sum scales * energies)/d(features).
+template <class Real>
+void Network<Real>::readout(Worker<Real>& me, Range atoms, const double* scales, double* energies) {
+    typedef Vector<Real> V;
+    constexpr int L = LANES<Real>;
+    const int W = width;
+    Real *const a = me.tile_a + 0, *const b = me.tile_b + 0;
+    Real *const slope_a = me.tile_c + 0, *const slope_b = me.tile_c + int64_t(TILE) * W;
+    for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
+        const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin);
+        product(rows, features_ + begin * W, W, readout_in.forward, a, W, readout_in.b());
+        silu(a, slope_a, rows * W);
+        product(rows, a, W, readout_hidden.forward, b, W, readout_hidden.b());
+        silu(b, slope_b, rows * W);
+        for (int64_t r = 0; r < rows; ++r) {
+            V total{};
+            const Real scale = Real(scales[begin + r]);
+            for (int k = 0; k < W; k += L) {
+                total += load(b + r * W + k) * load(readout_out + k);
+                at(b + r * W + k) = scale * load(readout_out + k) * load(slope_b + r * W + k);
+            }
+            energies[begin + r] = double(scale * (sum<Real>(total) + readout_bias));
+        }
+        product(rows, b, W, readout_hidden.backward, a, W);
+        for (int64_t k = 0; k < rows * W; k += L) at(a + k) *= load(slope_a + k);
+        product(rows, a, W, readout_in.backward, features_bar_ + begin * W, W);
+    }
+}
+
+// Gradient of these atoms' new vectors, and its product with W4.
+template <class Real> void Network<Real>::atoms_backward(Worker<Real>& me, int l, Range atoms) {
+    constexpr int L = LANES<Real>;
+    const Layer<Real>& layer = layers[l];
+    const int W = width;
+    const bool last = l + 1 == int(layers.size());
+    const Real* const vectors = atoms_[l].vectors + 0;
+    const Real* const updated = atoms_[l].updated + 0;
+    for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
+        const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = 3 * begin * W;
+        for (int64_t r = 0; r < 3 * rows; ++r) {
+            const Real *bar = features_bar_ + (begin + r / 3) * W, *old = vectors_bar_ + start + r * W;
+            Real* const sum = new_bar_ + start + r * W;
+            for (int k = 0; k < W; k += L) {
+                at(me.tile_a + r * W + k) = load(bar + k) * load(vectors + start + r * W + k);
+                at(sum + k) = load(bar + k) * load(updated + start + r * W + k);
+                if (!last) at(sum + k) += load(old + k);
+            }
+        }
+        product<Real, true>(3 * rows, me.tile_a + 0, W, layer.update.backward, new_bar_ + start, W);
+        product(3 * rows, new_bar_ + start, W, layer.direction_out.backward, projected_ + start, W);
+    }
+}
+
+// Gradients of units and radial functions of this thread's pairs, and what they add to gradients of atoms.
+template <class Real> void Network<Real>::pairs_backward(Worker<Real>& me, int l) {
+    typedef Vector<Real> V;
+    constexpr int L = LANES<Real>;
+    const Layer<Real>& layer = layers[l];
+    const LayerPairs<Real>& kept = me.layers[l];
+    const int64_t n = me.n_pairs;
+    const int W = width;
+    const Real* const phi = atoms_[l].phi + 0;
+    const Real* const vectors = l ? atoms_[l - 1].vectors + 0 : nullptr;
+    Real *const hidden_bar = me.tile_a + 0, *const transport_bar = me.tile_b + 0;
+    Real *const message_bar = me.tile_c + 0, *const product_bar = me.tile_a + 0;
+
+    const int64_t count = tiles(n);
+    for (int64_t t = 0; t < count; ++t) {
+        const Range tile = share(n, int(t), int(count));
+        const int64_t rows = tile.end - tile.begin, start = tile.begin * W;
+        for (int64_t r = 0; r < rows; ++r) {
+            const int64_t p = tile.begin + r, i = me.first[p], j = me.second[p];
+            const Real *h = kept.hidden + p * W, *slope = kept.hidden_slope + p * W;
+            const Real *g_i = projected_ + 3 * i * W, *g_j = projected_ + 3 * j * W;
+            const Real u0 = me.unit[3 * p], u1 = me.unit[3 * p + 1], u2 = me.unit[3 * p + 2];
+            V bar0{}, bar1{}, bar2{};
+            for (int k = 0; k < W; k += L) {
+                const V d0 = load(g_i + k) - load(g_j + k);
+                const V d1 = load(g_i + W + k) - load(g_j + W + k);
+                const V d2 = load(g_i + 2 * W + k) - load(g_j + 2 * W + k);
+                const V value = load(h + k);
+                bar0 += value * d0, bar1 += value * d1, bar2 += value * d2;
+                at(hidden_bar + r * W + k) = (d0 * u0 + d1 * u1 + d2 * u2) * load(slope + k);
+            }
+            me.unit_bar[3 * p] += sum<Real>(bar0);
+            me.unit_bar[3 * p + 1] += sum<Real>(bar1);
+            me.unit_bar[3 * p + 2] += sum<Real>(bar2);
+            const Real *a_i = features_bar_ + i * W, *a_j = features_bar_ + j * W;
+            for (int k = 0; k < W; k += L) at(message_bar + r * W + k) = load(a_i + k) + load(a_j + k);
+            if (!l) continue;
+            const Real* e = kept.transport + p * W;
+            for (int k = 0; k < W; k += L) {
+                V e_bar{};
+                const V weight = load(e + k);
+                for (int x = 0; x < 3; ++x) {
+                    const int64_t at_i = (3 * i + x) * W + k, at_j = (3 * j + x) * W + k;
+                    const V bar_i = load(new_bar_ + at_i), bar_j = load(new_bar_ + at_j);
+                    e_bar += bar_i * load(vectors + at_j) + bar_j * load(vectors + at_i);
+                    at(me.vectors + at_i) += weight * bar_j;
+                    at(me.vectors + at_j) += weight * bar_i;
+                }
+                at(transport_bar + r * W + k) = e_bar;
+            }
+        }
+        product<Real, true>(rows, hidden_bar, W, layer.direction_in.backward, message_bar, W);
+        if (l) {
+            Real* const inner = me.tile_a + 0;  // hidden_bar is spent
+            product(rows, transport_bar, W, layer.transport_out.backward, inner, W);
+            for (int64_t k = 0; k < rows * W; k += L) at(inner + k) *= load(kept.transport_slope + start + k);
+            product<Real, true>(rows, inner, W, layer.transport_in.backward, message_bar, W);
+        }
+        for (int64_t r = 0; r < rows; ++r) {
+            const int64_t p = tile.begin + r, i = me.first[p], j = me.second[p];
+            const Real *phi_i = phi + i * W, *phi_j = phi + j * W, *bar = message_bar + r * W;
+            for (int k = 0; k < W; k += L)
+                at(product_bar + r * W + k) = load(bar + k) * load(phi_i + k) * load(phi_j + k);
+            if (!l) continue;
+            const Real* w = kept.weights + p * W;
+            for (int k = 0; k < W; k += L) {
+                const V weighted = load(bar + k) * load(w + k);
+                at(me.messages + i * W + k) += weighted * load(phi_j + k);
+                at(me.messages + j * W + k) += weighted * load(phi_i + k);
+            }
+        }
+        product<Real, true>(rows, product_bar, W, layer.radial.backward, me.radial_bar + tile.begin * basis_width,
+                            basis_width);
+    }
+}
+
+// Gradients of these atoms' features and vectors before a layer after the first.
+template <class Real> void Network<Real>::atoms_phi_backward(Worker<Real>& me, int l, Range atoms) {
+    constexpr int L = LANES<Real>;
+    const Layer<Real>& layer = layers[l];
+    const int W = width;
+    for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
+        const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = begin * W;
+        std::memset(static_cast<void*>(me.tile_a + 0), 0, size_t(rows * W) * sizeof(Real));
+        std::memcpy(vectors_bar_ + 3 * start, new_bar_ + 3 * start, size_t(3 * rows * W) * sizeof(Real));
+        for (int w = 0; w < team_; ++w) {
+            const Worker<Real>& other = workers_[w];
+            for (int64_t k = 0; k < rows * W; k += L) at(me.tile_a + k) += load(other.messages + start + k);
+            for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors_bar_ + 3 * start + k) += load(other.vectors + 3 * start + k);
+        }
+        product(rows, me.tile_a + 0, W, layer.node_out.backward, me.tile_b + 0, W);
+        for (int64_t k = 0; k < rows * W; k += L) at(me.tile_b + k) *= load(atoms_[l].hidden_slope + start + k);
+        product<Real, true>(rows, me.tile_b + 0, W, layer.node_in.backward, features_bar_ + start, W);
+    }
+}
+
+// Forces and virial (sum of displacement x gradient) of this thread's pairs.
+template <class Real> void Network<Real>::pair_forces(Worker<Real>& me, int64_t n_atoms) {
+    double* const forces = me.forces + 0;
+    me.forces.zero(3 * n_atoms);
+    std::memset(me.virial, 0, sizeof me.virial);
+    for (int64_t p = 0; p < me.n_pairs; ++p) {
+        Real slope = 0;
+        for (int k = 0; k < basis; ++k) slope += me.radial_bar[p * basis_width + k] * me.radial_slope[p * basis_width + k];
+        const double r = me.distance[p];
+        double along = 0;
+        for (int x = 0; x < 3; ++x) along += double(me.unit_bar[3 * p + x]) * double(me.unit[3 * p + x]);
+        const double distance_bar = double(slope) - along / r;
+        for (int x = 0; x < 3; ++x) {
+            const double gradient = me.unit[3 * p + x] * distance_bar + me.unit_bar[3 * p + x] / r;
+            forces[3 * int64_t(me.first[p]) + x] -= gradient;
+            forces[3 * int64_t(me.second[p]) + x] += gradient;
+            for (int y = 0; y < 3; ++y) me.virial[3 * y + x] += me.displacement[3 * p + y] * gradient;
+        }
+    }
+}
+
+template <class Real>
+int Network<Real>::evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions,
+                            int64_t candidates, const int64_t* first, const int64_t* second, const double* translations,
+                            int threads, double* energies, double* forces, double* virial) {
+    std::lock_guard<std::mutex> alone(busy_);
+    const int W = width, n_layers = int(layers.size());
+    for (int64_t k = 0; k < 3 * n; ++k)
+        if (!std::isfinite(positions[k])) return NOT_FINITE;  // in no pair, but must not pass unseen
+#ifndef _OPENMP
+    threads = 1;
+#endif
+    bool exhausted = false;
+    try {
+        workers_.resize(threads);
+        atoms_.resize(n_layers);
+        for (auto& layer : atoms_) {
+            for (Array<Real>* array : {&layer.phi, &layer.hidden_slope}) array->reserve(n * W);
+            for (Array<Real>* array : {&layer.vectors, &layer.updated}) array->reserve(3 * n * W);
+        }
+        for (Array<Real>* array : {&features_, &features_bar_}) array->reserve(n * W);
+        for (Array<Real>* array : {&vectors_bar_, &new_bar_, &projected_}) array->reserve(3 * n * W);
+    } catch (const std::bad_alloc&) {
+        return OUT_OF_MEMORY;
+    }
+
+#pragma omp parallel num_threads(threads)
+    {
+#ifdef _OPENMP
+        const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+#else
+        const int thread = 0, team = 1;
+#endif
+        Worker<Real>& me = workers_[thread];
+        const Range mine = share(n, thread, team);
+        const auto attempt = [&](auto allocate) {
+            try {
+                allocate();
+            } catch (const std::bad_alloc&) {
+#pragma omp atomic write
+                exhausted = true;
+            }
+        };
+        attempt([&] { find_pairs(me, share(candidates, thread, team), positions, first, second, translations); });
+#pragma omp barrier
+#pragma omp single
+        {
+            team_ = team;
+            pairs_.count = 0;
+            for (int w = 0; w < team; ++w) pairs_.count += workers_[w].found.count;
+            attempt([&] { pairs_.reserve(pairs_.count); });
+        }
+        if (!exhausted) {
+            take_share(me, thread, team);
+            attempt([&] { reserve(me, n); });
+        }
+#pragma omp barrier
+        if (!exhausted) {
+            radial_functions(me);
+            for (int64_t i = mine.begin; i < mine.end; ++i) {
+                std::memcpy(features_ + i * W, embedding + numbers[i] * W, size_t(W) * sizeof(Real));
+                std::memcpy(atoms_[0].phi + i * W, first_phi + numbers[i] * W, size_t(W) * sizeof(Real));
+            }
+            for (int l = 0; l < n_layers; ++l) {
+#pragma omp barrier
+                me.messages.zero(n * W), me.direction.zero(3 * n * W), me.vectors.zero(3 * n * W);
+                pairs_forward(me, l);
+#pragma omp barrier
+                atoms_forward(me, l, mine);
+                if (l + 1 < n_layers) atoms_phi(me, l + 1, mine);
+            }
+            readout(me, mine, scales, energies);
+            for (int l = n_layers - 1; l >= 0; --l) {
+                atoms_backward(me, l, mine);
+#pragma omp barrier
+                me.messages.zero(n * W), me.vectors.zero(3 * n * W);
+                pairs_backward(me, l);
+#pragma omp barrier
+                if (l) atoms_phi_backward(me, l, mine);
+            }
+            pair_forces(me, n);
+#pragma omp barrier
+            for (int64_t k = 3 * mine.begin; k < 3 * mine.end; ++k) {
+                forces[k] = 0;
+                for (int w = 0; w < team; ++w) forces[k] += workers_[w].forces[k];
+            }
+        }
+    }
+    if (exhausted) return OUT_OF_MEMORY;
+    for (int k = 0; k < 9; ++k) {
+        virial[k] = 0;
+        for (int w = 0; w < team_; ++w) virial[k] += workers_[w].virial[k];
+    }
+    return DONE;
+}
+
+template <class Real>
+void* create(int features, int basis, int layers, int species, double cutoff, const void* const* weights) {
+    try {
+        return new Network<Real>(features, basis, layers, species, cutoff, reinterpret_cast<const Real* const*>(weights));
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
+}  // namespace
+
+// The two types of numbers, to be called from Python. Arguments as in Network; Angstrom and eV.
+#define INTERFACE(NAME, REAL)                                                                                          \
+    extern "C" void* NAME##_create(int features, int basis, int layers, int species, double cutoff,                    \
+                                   const void* const* weights) {                                                       \
+        return create<REAL>(features, basis, layers, species, cutoff, weights);                                        \
+    }                                                                                                                  \
+    extern "C" void NAME##_destroy(void* network) { delete static_cast<Network<REAL>*>(network); }                     \
+    extern "C" int NAME##_evaluate(void* network, int64_t atoms, const int64_t* numbers, const double* scales,         \
+                                   const double* positions, int64_t pairs, const int64_t* first,                       \
+                                   const int64_t* second, const double* translations, int threads, double* energies,   \
+                                   double* forces, double* virial) {                                                   \
+        return static_cast<Network<REAL>*>(network)->evaluate(atoms, numbers, scales, positions, pairs, first, second, \
+                                                              translations, threads, energies, forces, virial);        \
+    }
+
+INTERFACE(float32, float)
+INTERFACE(float64, double)
