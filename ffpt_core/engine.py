@@ -12,12 +12,15 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ffpt_core.pairs import all_pairs, isolated_pairs, periodic_pairs
+from ffpt_core.pairs import all_pairs, find_pairs, still_complete
 from ffpt_core.potential import Potential
 from ffpt_core.units import KJ_PER_MOL, NANOMETRE
 
 STATIC_PAIRS_UP_TO = 64
 """Isolated molecules up to this many atoms keep the list of all their pairs: static shapes for a GPU."""
+
+SKIN = 1.0
+"""Angstrom beyond the cutoff that the pair list of other systems covers, to serve until an atom moves half of it."""
 
 
 class _EngineModule(nn.Module):
@@ -39,6 +42,9 @@ class _EngineModule(nn.Module):
     scales: Tensor
     shift: Tensor
     pbc: Tensor
+    shifts: Tensor
+    listed_positions: Tensor
+    listed_inverse: Tensor
 
     def __init__(
         self,
@@ -50,6 +56,7 @@ class _EngineModule(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(potential.network).eval().requires_grad_(False)
         self.cutoff = potential.cutoff
+        self.skin = SKIN
         self.periodic = periodic
         self.static = not periodic and len(numbers) <= STATIC_PAIRS_UP_TO
         self.subset = atoms is not None
@@ -63,7 +70,12 @@ class _EngineModule(nn.Module):
         self.register_buffer("pairs", all_pairs(len(z) if self.static else 0, device))
         self.register_buffer("scales", potential.scales.index_select(0, z).to(potential.dtype))
         self.register_buffer("shift", potential.shifts.index_select(0, z).sum())
-        self.register_buffer("pbc", torch.ones(3, dtype=torch.bool, device=device))
+        self.register_buffer("pbc", torch.full((3,), periodic, dtype=torch.bool, device=device))
+        # The pair list is kept between calls, with what it was made for. Attributes that forward assigns survive
+        # freezing, and every Context clones the module: none sees the list of another.
+        self.register_buffer("shifts", torch.zeros(0, 3, dtype=torch.float64, device=device))
+        self.register_buffer("listed_positions", torch.zeros(0, 3, dtype=torch.float64, device=device))
+        self.register_buffer("listed_inverse", torch.eye(3, dtype=torch.float64, device=device))
 
     def displacements(self, x: Tensor, box: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
         """The pairs within the cutoff, (2, n_pairs), and their r_i - r_j, (n_pairs, 3) Angstrom, float64.
@@ -72,22 +84,40 @@ class _EngineModule(nn.Module):
             x: (n_atoms, 3) Angstrom, float64.
             box: (3, 3) rows are box vectors in nm, or None.
         """
-        if self.periodic:
-            if box is None:
-                raise RuntimeError("this model is periodic: setUsesPeriodicBoundaryConditions(True) is missing")
-            cell = box.detach().to(x.device, torch.float64) * self.length
-            pairs, translations = periodic_pairs(x, cell, self.pbc, self.cutoff)
-            return pairs, x.index_select(0, pairs[0]) - x.index_select(0, pairs[1]) + translations
-        if box is not None:
+        if self.periodic and box is None:
+            raise RuntimeError("this model is periodic: setUsesPeriodicBoundaryConditions(True) is missing")
+        if not self.periodic and box is not None:
             raise RuntimeError("this model is of an isolated molecule: export it with periodic=True for a box")
-        pairs = self.pairs if self.static else isolated_pairs(x, self.cutoff)
+        cell = torch.eye(3, dtype=torch.float64, device=x.device)
+        if box is not None:
+            cell = box.detach().to(x.device, torch.float64) * self.length
+        if not self.static:
+            self.update_pairs(x, cell)
+        pairs = self.pairs
         d = x.index_select(0, pairs[0]) - x.index_select(0, pairs[1])
-        if self.static and not x.is_cuda:
+        if self.periodic:
+            d = d + self.shifts @ cell
+        if not self.static or not x.is_cuda:
             # A quarter of the pairs of a molecule like aspirin is beyond the cutoff: dropping them saves a quarter
             # of the time. On a GPU the size of the result would have to be awaited.
             kept = torch.nonzero((d * d).sum(1) < self.cutoff * self.cutoff).squeeze(1)
             pairs, d = pairs.index_select(1, kept), d.index_select(0, kept)
         return pairs, d
+
+    def update_pairs(self, x: Tensor, cell: Tensor) -> None:
+        """Make the pair list anew if atoms or cell have moved too far since it was made.
+
+        Args:
+            x: (n_atoms, 3) Angstrom, float64.
+            cell: (3, 3) Angstrom.
+        """
+        reach = self.cutoff + self.skin
+        if self.listed_positions.shape[0] != x.shape[0] or not still_complete(
+            x, cell, self.listed_positions, self.listed_inverse, self.cutoff, self.skin
+        ):
+            self.pairs, self.shifts = find_pairs(x, cell, self.pbc, reach)
+            # A copy: x may be the memory of the engine.
+            self.listed_positions, self.listed_inverse = x.clone(), torch.linalg.inv(cell)
 
     def evaluate(self, positions: Tensor, box: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
         """Energy, a float64 scalar in kJ/mol, and forces, (n_particles, 3) float64 in kJ/mol/nm.

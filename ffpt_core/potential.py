@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_write
+from ffpt_core.neighbours import half_list
 from ffpt_core.newtonnet import N_ATOMIC_NUMBERS, NewtonNet
-from ffpt_core.pairs import isolated_pairs, periodic_pairs
 
 if TYPE_CHECKING:
     from ffpt_core.calculator import FfptCalculator
@@ -147,20 +147,17 @@ class Potential(nn.Module):
         return energies.index_add(0, frames, self.shifts.index_select(0, numbers))
 
     def pairs(self, atoms: Atoms) -> tuple[Tensor, Tensor | None]:
-        """The half pair list of a structure on the potential's device. See ffpt_core.pairs.
+        """The half pair list of a structure on the potential's device. See ffpt_core.neighbours.
 
         Returns:
-            (2, n_pairs) int64, and (n_pairs, 3) translations in Angstrom or None where nothing is periodic.
+            (2, n_pairs) int64, and (n_pairs, 3) float64 translations in Angstrom or None where nothing is periodic.
+
+        Raises:
+            FfptError: a periodic structure whose cell vectors are zero or lie in a plane.
         """
-        if not atoms.pbc.any():
-            return isolated_pairs(torch.as_tensor(atoms.positions, device=self.device), self.cutoff), None
-        cell, pbc = torch.as_tensor(np.array(atoms.cell)), torch.as_tensor(atoms.pbc)
-        if abs(np.linalg.det(np.array(atoms.cell.complete()))) < 1e-6 or any(
-            length < 1e-6 for length, periodic in zip(atoms.cell.lengths(), atoms.pbc, strict=True) if periodic
-        ):
-            raise FfptError("a periodic structure needs a cell: its cell vectors are zero or lie in a plane")
-        pairs, translations = periodic_pairs(torch.as_tensor(atoms.positions), cell, pbc, self.cutoff)
-        return pairs.to(self.device), translations.to(self.device, self.dtype)
+        pairs, shifts = half_list(atoms.positions, np.array(atoms.cell), atoms.pbc, self.cutoff)
+        translations = torch.as_tensor(shifts @ np.array(atoms.cell), device=self.device) if atoms.pbc.any() else None
+        return torch.as_tensor(pairs, device=self.device), translations
 
     def energy_forces_stress(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy, forces and stress of one structure.
