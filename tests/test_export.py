@@ -16,7 +16,15 @@ from openmm_models import SHIFTS, random_potential, rattled, water_box
 from ffpt_core import FfptError
 from ffpt_core import export as export_module
 from ffpt_core.engine import EnergyModule, ForceModule
-from ffpt_core.export import check_module, deployed, disagreement, export_torchscript, probe_geometries, read_record
+from ffpt_core.export import (
+    check_module,
+    deployed,
+    disagreement,
+    engine_evaluation,
+    export_torchscript,
+    probe_geometries,
+    read_record,
+)
 from ffpt_core.teachers import aspirin
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 
@@ -46,7 +54,7 @@ def test_file_gives_the_numbers_of_the_potential(tmp_path, potential, molecule, 
     frames = [rattled(molecule, seed=seed) for seed in range(3)]
     frames[0].positions *= 0.6  # so that the energies of random weights spread
     frames[1].positions *= 1.5
-    energy, force = disagreement(_loaded(path), potential, frames)
+    energy, force = disagreement(engine_evaluation(_loaded(path)), potential, frames)
     spread = np.ptp([potential.energy_and_forces(frame)[0] for frame in frames])
     assert energy < 1e-6 * spread
     assert force < 1e-5 * 0.1
@@ -58,12 +66,12 @@ def test_periodic_file(tmp_path, potential, cell) -> None:
     export_torchscript(potential, box.numbers, tmp_path / "box.pt", periodic=True)
     module = _loaded(tmp_path / "box.pt")
     frames = [rattled(box, seed=seed) for seed in range(2)]
-    energy, force = disagreement(module, potential, frames)
+    energy, force = disagreement(engine_evaluation(module), potential, frames)
     assert energy < 1e-6
     assert force < 1e-5 * 0.1
     moved = frames[0].copy()
     moved.positions += 2 * cell[0] - cell[2]  # the engine may hand over unwrapped positions
-    assert disagreement(module, potential, [moved])[1] < 1e-6
+    assert disagreement(engine_evaluation(module), potential, [moved])[1] < 1e-6
 
 
 def test_gradient_is_that_of_the_energy(molecule) -> None:

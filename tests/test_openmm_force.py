@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 
 import numpy as np
 import openmm as mm
@@ -14,21 +13,39 @@ from openmm import app
 from openmm_models import random_potential, rattled, water_box, water_topology
 
 from ffpt_core import FfptError
+from ffpt_core.calculator import FfptCalculator
 from ffpt_core.export import export_torchscript
+from ffpt_core.fused import evaluator, load_kernel
 from ffpt_core.teachers import aspirin
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
-from ffpt_openmm import backends, create_force, create_system
+from ffpt_openmm import backends, create_force, create_system, pythonforce
 
 TRICLINIC = np.array([[11.0, 0, 0], [2.0, 10.4, 0], [-1.5, 1.0, 10.8]])
 WITH_TORCHFORCE = not isinstance(backends.load_torchforce(), str)
 needs_torchforce = pytest.mark.skipif(not WITH_TORCHFORCE, reason="openmmtorch does not load here")
-BACKENDS = [pytest.param("torchforce", marks=needs_torchforce), "pythonforce"]
+needs_kernel = pytest.mark.skipif(isinstance(load_kernel(), str), reason=f"no fused kernel: {load_kernel()}")
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 
 @pytest.fixture(scope="module")
 def teacher():
     return aspirin()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("torchforce", marks=needs_torchforce),
+        pytest.param("fused", marks=needs_kernel),
+        "pythonforce",
+    ]
+)
+def backend(request, monkeypatch) -> str:
+    """Every way to a force: TorchForce, and PythonForce through the fused kernel and through PyTorch."""
+    if request.param == "torchforce":
+        return "torchforce"
+    kernel = "fused" if request.param == "fused" else "torch"
+    monkeypatch.setattr(pythonforce, "choose_kernel", lambda *_: kernel)
+    return "pythonforce"
 
 
 def _context(system, platform="Reference") -> mm.Context:
@@ -49,7 +66,7 @@ def _assert_agree(system, potential, frames) -> None:
     expected = []
     for frame in frames:
         atoms = frame.copy()
-        atoms.calc = potential.calculator()
+        atoms.calc = FfptCalculator(potential, kernel="torch")
         expected.append((atoms.get_potential_energy(), atoms.get_forces()))
     spread = np.ptp([energy for energy, _ in expected])
     assert spread > 0.1
@@ -67,7 +84,6 @@ def _frames_of(box) -> list[Atoms]:
     return frames
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @DTYPES
 def test_aspirin_agrees_with_ase(teacher, backend, dtype) -> None:
     potential = random_potential(dtype, scale=1.0)
@@ -75,7 +91,6 @@ def test_aspirin_agrees_with_ase(teacher, backend, dtype) -> None:
     _assert_agree(system, potential, [rattled(teacher.atoms, seed=seed) for seed in range(5)])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @DTYPES
 def test_water_box_agrees_with_ase(backend, dtype) -> None:
     potential = random_potential(dtype, scale=1.0, n_layers=2)
@@ -90,7 +105,6 @@ def test_water_box_agrees_with_ase(backend, dtype) -> None:
     _assert_agree(system, potential, frames[:2])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_same_numbers_on_the_cpu_platform(teacher, backend) -> None:
     potential = random_potential()
     system = create_system(potential, teacher.topology, backend=backend)
@@ -101,7 +115,6 @@ def test_same_numbers_on_the_cpu_platform(teacher, backend) -> None:
     np.testing.assert_allclose(forces, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_subset_of_atoms(teacher, backend) -> None:
     """Two aspirins, the second one unsorted: only it feels the potential, in its own order."""
     modeller = app.Modeller(teacher.topology, teacher.atoms.positions / NANOMETRE * mm.unit.nanometer)
@@ -123,21 +136,6 @@ def test_subset_of_atoms(teacher, backend) -> None:
     found = state.getForces(asNumpy=True)._value * KJ_PER_MOL_NM
     np.testing.assert_allclose(found[21:], forces, atol=1e-9)
     np.testing.assert_allclose(found[:21], 0)
-
-
-@pytest.mark.skipif(not shutil.which("c++"), reason="no C++ compiler")
-def test_compiled_force_agrees_with_ase_for_systems_of_any_size(teacher) -> None:
-    """One test for all, because compiling takes half a minute once in a process."""
-    potential = random_potential(scale=1.0, n_layers=2)
-    system = create_system(potential, teacher.topology, backend="compiled")
-    frames = [rattled(teacher.atoms, seed=seed) for seed in range(5)]
-    _assert_agree(system, potential, frames)
-    again = mm.XmlSerializer.deserialize(mm.XmlSerializer.serialize(system))
-    assert _evaluate(_context(again), frames[0])[0] == _evaluate(_context(system), frames[0])[0]
-    cell = np.diag([10.5, 11.0, 10.2])
-    box = water_box(cell, 27)
-    periodic = create_system(potential, water_topology(box, cell), backend="compiled")
-    _assert_agree(periodic, potential, _frames_of(box))
 
 
 def test_python_force_survives_xml_and_copies(teacher) -> None:
@@ -191,9 +189,15 @@ def test_what_cannot_work_is_refused(teacher) -> None:
 def test_auto_says_what_it_chose(teacher, monkeypatch, caplog) -> None:
     monkeypatch.setattr(backends, "load_torchforce", lambda: "libtorch_cuda.so: cannot open shared object file")
     with caplog.at_level("INFO"):
+        create_force(random_potential(), teacher.topology)
+    assert "the fused kernel is the fastest on a CPU" in caplog.text
+    for module in (backends, evaluator):
+        monkeypatch.setattr(module, "load_kernel", lambda: "no C++ compiler")
+    with caplog.at_level("INFO"):
         force = create_force(random_potential(), teacher.topology)
     assert isinstance(force, mm.PythonForce)
     assert "forces through pythonforce (openmmtorch does not load: libtorch_cuda.so" in caplog.text
+    assert "the network runs in PyTorch: no C++ compiler" in caplog.text
     with pytest.raises(FfptError, match=r"TorchForce does not load .*pip install"):
         create_force(random_potential(), teacher.topology, backend="torchforce")
 

@@ -9,9 +9,12 @@ import pytest
 from ase import Atoms
 
 from ffpt_core import reference
+from ffpt_core.calculator import FfptCalculator
+from ffpt_core.fused import load_kernel
 
 PARITY = Path(__file__).parents[2] / "shared" / "parity"
 FIXTURES = sorted(PARITY.glob("newtonnet-*.npz"))
+needs_kernel = pytest.mark.skipif(isinstance(load_kernel(), str), reason=f"no fused kernel: {load_kernel()}")
 pytestmark = pytest.mark.skipif(not FIXTURES, reason="fixtures of the reference implementation are not on this machine")
 
 
@@ -24,7 +27,8 @@ def _weights(fixture: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix("weights/"): value for name, value in fixture.items() if name.startswith("weights/")}
 
 
-def test_energies_and_forces_match_the_reference(fixture: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize("kernel", ["torch", pytest.param("fused", marks=needs_kernel)])
+def test_energies_and_forces_match_the_reference(fixture: dict[str, np.ndarray], kernel: str) -> None:
     potential = reference.load_reference(_weights(fixture), cutoff=float(fixture["cutoff"]))
     names = {name.split("/")[0] for name in fixture if name.endswith("/energy")}
     assert names == {"OH", "HO2", "H2O_H2O_far", "ethanol_rattled", "water27_periodic"}
@@ -35,7 +39,8 @@ def test_energies_and_forces_match_the_reference(fixture: dict[str, np.ndarray])
             cell=fixture[f"{name}/cell"],
             pbc=fixture[f"{name}/pbc"],
         )
-        energy, forces = potential.energy_and_forces(atoms)
+        atoms.calc = FfptCalculator(potential, kernel)
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
         assert energy == pytest.approx(float(fixture[f"{name}/energy"]), rel=0, abs=1e-9), name
         np.testing.assert_allclose(forces, fixture[f"{name}/forces"], rtol=0, atol=1e-8, err_msg=name)
 

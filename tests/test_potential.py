@@ -16,6 +16,7 @@ from ase.md.verlet import VelocityVerlet
 from conftest import small_potential
 
 from ffpt_core import FfptError, Potential, load
+from ffpt_core.calculator import FfptCalculator
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -82,7 +83,7 @@ def test_unknown_elements_and_positions_are_refused(potential: Potential) -> Non
 
 
 def test_ase_calculator(potential: Potential, ethanol: Atoms) -> None:
-    ethanol.calc = potential.calculator()
+    ethanol.calc = FfptCalculator(potential, kernel="torch")
     energy, forces = potential.energy_and_forces(ethanol)
     assert ethanol.get_potential_energy() == energy == ethanol.get_potential_energy(force_consistent=True)
     np.testing.assert_array_equal(ethanol.get_forces(), forces)
@@ -90,7 +91,7 @@ def test_ase_calculator(potential: Potential, ethanol: Atoms) -> None:
         ethanol.get_stress()
     ethanol.set_cell([12, 12, 12])
     ethanol.pbc = True
-    ethanol.calc = potential.calculator()
+    ethanol.calc = FfptCalculator(potential, kernel="torch")
     stress = potential.energy_forces_stress(ethanol)[2]
     np.testing.assert_allclose(ethanol.get_stress(voigt=False), stress, atol=1e-14)
 

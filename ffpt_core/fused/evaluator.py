@@ -55,7 +55,12 @@ class FusedEvaluator:
         FfptError: an element that the potential does not know; the kernel cannot be compiled here.
     """
 
-    def __init__(self, potential: Potential, numbers: Sequence[int] | np.ndarray, pbc: Sequence[bool] = (False,) * 3):
+    def __init__(
+        self,
+        potential: Potential,
+        numbers: Sequence[int] | np.ndarray,
+        pbc: Sequence[bool] | np.ndarray = (False,) * 3,
+    ) -> None:
         self.numbers = np.array(numbers, dtype=np.int64)
         potential.check_elements(self.numbers)
         self._network = FusedNetwork(potential)
@@ -66,9 +71,7 @@ class FusedEvaluator:
         else:
             self._neighbours = NeighbourList(potential.cutoff, pbc=pbc)
 
-    def __call__(
-        self, positions: np.ndarray, cell: np.ndarray | None = None
-    ) -> tuple[float, np.ndarray, np.ndarray]:
+    def __call__(self, positions: np.ndarray, cell: np.ndarray | None = None) -> tuple[float, np.ndarray, np.ndarray]:
         """Evaluate.
 
         Args:

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pooch
+
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_path
 
@@ -20,7 +22,7 @@ COMPILERS = ("c++", "g++", "clang++")
 """Tried in this order, after the environment variable CXX."""
 
 _pointer, _count, _integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-_CREATE = (_integer, _integer, _integer, _integer, ctypes.c_double, _pointer)
+_CREATE = (_integer, _integer, _integer, _integer, ctypes.c_double, _pointer, _pointer)
 _EVALUATE = (_pointer, _count, _pointer, _pointer, _pointer, _count, _pointer, _pointer, _pointer, _integer) + (
     _pointer,
 ) * 3
@@ -48,8 +50,6 @@ def load_kernel() -> ctypes.CDLL | str:
 
 def _cached_path() -> Path:
     """Named after all that the library depends on; home folders may be shared by machines that differ."""
-    import pooch
-
     parts = [SOURCE.read_bytes(), " ".join(FLAGS).encode(), _processor().encode()]
     return Path(pooch.os_cache("ffpt")) / f"newtonnet-{hashlib.sha256(b' '.join(parts)).hexdigest()[:16]}.so"
 
@@ -70,7 +70,9 @@ def _compile(path: Path) -> None:
     Raises:
         FfptError: no compiler, or it fails; the cache folder cannot be written to.
     """
-    compiler = next((found for name in (os.environ.get("CXX"), *COMPILERS) if name and (found := shutil.which(name))), None)
+    compiler = next(
+        (found for name in (os.environ.get("CXX"), *COMPILERS) if name and (found := shutil.which(name))), None
+    )
     if compiler is None:
         raise FfptError("no C++ compiler is installed (g++ or clang++)")
     with atomic_path(path) as temporary:
@@ -80,4 +82,5 @@ def _compile(path: Path) -> None:
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode == 0:
                 return
-        raise FfptError(f"{compiler} cannot compile {SOURCE.name}: {done.stderr.strip().splitlines()[-1:] or done}")
+        complaint = next((line for line in done.stderr.splitlines() if "error" in line), f"status {done.returncode}")
+        raise FfptError(f"{compiler} cannot compile {SOURCE.name}: {complaint}")

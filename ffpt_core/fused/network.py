@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 
 from ffpt_core.errors import FfptError
 from ffpt_core.fused.kernel import load_kernel
-from ffpt_core.newtonnet import N_ATOMIC_NUMBERS, NewtonNet
+from ffpt_core.newtonnet import N_ATOMIC_NUMBERS, Interaction, NewtonNet
 from ffpt_core.potential import Potential
 
 _ATOMS_PER_THREAD = 4
@@ -49,7 +49,11 @@ class FusedNetwork:
         weights = [weight.detach().cpu().contiguous() for weight in _weights(network)]
         pointers = (ctypes.c_void_p * len(weights))(*(weight.data_ptr() for weight in weights))
         sizes = (network.n_features, network.n_basis, network.n_layers, N_ATOMIC_NUMBERS)
-        self._handle = getattr(kernel, f"{precision}_create")(*sizes, network.cutoff, pointers)
+        frequencies = cast(torch.Tensor, network.radial_basis.frequencies).cpu().double().numpy().ravel()
+        if np.abs(frequencies - np.pi * np.arange(1, network.n_basis + 1)).max() > 1e-4:
+            raise FfptError("the fused kernel needs radial functions whose frequencies are multiples of pi")
+        create = getattr(kernel, f"{precision}_create")
+        self._handle = create(*sizes, network.cutoff, frequencies.ctypes.data, pointers)
         if not self._handle:
             raise FfptError("not enough memory for the weights of the fused kernel")
         weakref.finalize(self, getattr(kernel, f"{precision}_destroy"), self._handle)
@@ -97,7 +101,7 @@ class FusedNetwork:
 def _weights(network: NewtonNet) -> list[torch.Tensor]:
     """In the order in which newtonnet.cpp reads them."""
     weights = [network.embedding.weight]
-    for layer in network.layers:
+    for layer in cast(list[Interaction], network.layers):
         weights += [layer.node_in.weight, layer.node_in.bias, layer.node_out.weight, layer.node_out.bias]
         weights += [layer.radial.weight, layer.direction_in.weight, layer.direction_out.weight]
         weights += [layer.transport_in.weight, layer.transport_out.weight, layer.update.weight]

@@ -261,14 +261,17 @@ template <class Real> class Network {
     int features, basis, width, basis_width;
     double cutoff;
     int n_species;
+    std::vector<double> detuning;  // frequencies of the radial functions, less the multiples of pi that they round
     Array<Real> embedding, first_phi;  // (species, width)
     std::vector<Layer<Real>> layers;
     Linear<Real> readout_in, readout_hidden;
     Array<Real> readout_out;
     Real readout_bias;
 
-    Network(int n_features, int n_basis, int n_layers, int species, double r_cut, const Real* const* w)
+    Network(int n_features, int n_basis, int n_layers, int species, double r_cut, const double* frequencies,
+            const Real* const* w)
         : features(n_features), basis(n_basis), cutoff(r_cut), n_species(species), layers(n_layers) {
+        for (int k = 0; k < basis; ++k) detuning.push_back(frequencies[k] - PI * (k + 1));
         constexpr int P = PANEL<Real>;
         const int F = features;
         width = (F + P - 1) / P * P;
@@ -392,32 +395,34 @@ template <class Real> void Network<Real>::reserve(Worker<Real>& me, int64_t atom
 }
 
 // Bessel functions under the polynomial envelope (newtonnet.RadialBasis), and their slopes, from recurrences in float64.
+// Frequencies that were rounded to float32 once are 1e-6 off the multiples of pi: the second order of that is enough.
 template <class Real> void Network<Real>::radial_functions(Worker<Real>& me) {
     const int64_t n = me.n_pairs;
     Real *const unit = me.unit + 0, *const radial = me.radial + 0, *const slopes = me.radial_slope + 0;
     me.unit_bar.zero(3 * n);
     me.radial_bar.zero(n * basis_width);
-    double sine[2][TILE], cosine[2][TILE], twice[TILE], over[TILE], envelope[TILE], envelope_slope[TILE];
+    double sine[2][TILE], cosine[2][TILE], twice[TILE], x[TILE], over[TILE], envelope[TILE], envelope_slope[TILE];
     for (int64_t begin = 0; begin < n; begin += TILE) {
         const int rows = int(std::min<int64_t>(TILE, n - begin));
         for (int r = 0; r < rows; ++r) {
             const int64_t p = begin + r;
-            const double distance = me.distance[p], x = distance / cutoff;
+            const double distance = me.distance[p], y = distance / cutoff;
             for (int k = 0; k < 3; ++k) unit[3 * p + k] = Real(me.displacement[3 * p + k] / distance);
-            const double x2 = x * x, x4 = x2 * x2, x8 = x4 * x4;
-            envelope[r] = 1 + x8 * x * (-55 + x * (99 - 45 * x));
-            envelope_slope[r] = x8 * (-495 + x * (990 - 495 * x));
-            over[r] = 1 / x;
+            const double y2 = y * y, y4 = y2 * y2, y8 = y4 * y4;
+            envelope[r] = 1 + y8 * y * (-55 + y * (99 - 45 * y));
+            envelope_slope[r] = y8 * (-495 + y * (990 - 495 * y));
+            x[r] = y, over[r] = 1 / y;
             sine[0][r] = 0, cosine[0][r] = 1;
-            sine[1][r] = std::sin(PI * x), cosine[1][r] = std::cos(PI * x);
+            sine[1][r] = std::sin(PI * y), cosine[1][r] = std::cos(PI * y);
             twice[r] = 2 * cosine[1][r];
         }
         for (int k = 0; k < basis; ++k) {
-            const double frequency = PI * (k + 1);
+            const double off = detuning[k], frequency = PI * (k + 1) + off;
             double *s0 = sine[k & 1], *s1 = sine[1 - (k & 1)], *c0 = cosine[k & 1], *c1 = cosine[1 - (k & 1)];
             for (int r = 0; r < rows; ++r) {
-                const double wave = s1[r] * over[r];
-                const double wave_slope = (frequency * c1[r] - wave) * over[r];
+                const double turn = off * x[r], half = 1 - 0.5 * turn * turn;
+                const double wave = (half * s1[r] + turn * c1[r]) * over[r];
+                const double wave_slope = (frequency * (half * c1[r] - turn * s1[r]) - wave) * over[r];
                 radial[(begin + r) * basis_width + k] = Real(envelope[r] * wave);
                 slopes[(begin + r) * basis_width + k] =
                     Real((envelope_slope[r] * wave + envelope[r] * wave_slope) / cutoff);
@@ -805,9 +810,11 @@ int Network<Real>::evaluate(int64_t n, const int64_t* numbers, const double* sca
 }
 
 template <class Real>
-void* create(int features, int basis, int layers, int species, double cutoff, const void* const* weights) {
+void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies,
+             const void* const* weights) {
     try {
-        return new Network<Real>(features, basis, layers, species, cutoff, reinterpret_cast<const Real* const*>(weights));
+        return new Network<Real>(features, basis, layers, species, cutoff, frequencies,
+                                 reinterpret_cast<const Real* const*>(weights));
     } catch (const std::bad_alloc&) {
         return nullptr;
     }
@@ -818,8 +825,8 @@ void* create(int features, int basis, int layers, int species, double cutoff, co
 // The two types of numbers, to be called from Python. Arguments as in Network; Angstrom and eV.
 #define INTERFACE(NAME, REAL)                                                                                          \
     extern "C" void* NAME##_create(int features, int basis, int layers, int species, double cutoff,                    \
-                                   const void* const* weights) {                                                       \
-        return create<REAL>(features, basis, layers, species, cutoff, weights);                                        \
+                                   const double* frequencies, const void* const* weights) {                            \
+        return create<REAL>(features, basis, layers, species, cutoff, frequencies, weights);                           \
     }                                                                                                                  \
     extern "C" void NAME##_destroy(void* network) { delete static_cast<Network<REAL>*>(network); }                     \
     extern "C" int NAME##_evaluate(void* network, int64_t atoms, const int64_t* numbers, const double* scales,         \
