@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from ffpt_core.datasets import Dataset
-from ffpt_core.pairs import all_pairs, periodic_pairs
+from ffpt_core.neighbours import half_list
+from ffpt_core.pairs import all_pairs
 
-_BLOCK_FRAMES = 2000  # frames whose pairs are searched at once
+_SMALL = 32  # atoms: up to here, all pairs of many isolated frames at once beat a list for each
+_BLOCK = 2_000_000  # candidate pairs examined at once: about 100 MB
 
 
 class Batch(NamedTuple):
@@ -51,41 +53,51 @@ class FramePairs:
     """
 
     def __init__(self, dataset: Dataset, cutoff: float) -> None:
-        self.periodic = bool(dataset.pbc.any())
+        self.cells = dataset.cells
+        self.counts = np.zeros(len(dataset), dtype=np.int64)
         isolated = ~dataset.pbc.any(axis=1)
-        found: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []  # frame, local pairs, translations
-        for size in np.unique(dataset.n_atoms[isolated]):
-            of_size = np.flatnonzero(isolated & (dataset.n_atoms == size))
-            for block in np.array_split(of_size, max(1, len(of_size) // _BLOCK_FRAMES)):
-                found.append((*_isolated_block(dataset, block, int(size), cutoff), None))
-        for frame in np.flatnonzero(~isolated):
+        together = isolated & (dataset.n_atoms <= _SMALL)
+        found: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []  # frames, their pairs one by one, shifts
+        for size in np.unique(dataset.n_atoms[together]):
+            of_size = np.flatnonzero(together & (dataset.n_atoms == size))
+            n_blocks = 1 + len(of_size) * size * (size - 1) // (2 * _BLOCK)
+            for block in np.array_split(of_size, n_blocks):
+                pairs, self.counts[block] = _isolated_block(dataset, block, int(size), cutoff)
+                found.append((block, pairs, None))
+        for frame in np.flatnonzero(~together):
             atoms = slice(dataset.offsets[frame], dataset.offsets[frame + 1])
-            pairs, translations = periodic_pairs(
-                torch.tensor(dataset.positions[atoms]),
-                torch.tensor(dataset.cells[frame]),
-                torch.tensor(dataset.pbc[frame]),
-                cutoff,
-            )
-            frames = np.full(pairs.shape[1], frame)
-            found.append((frames, pairs.numpy().astype(np.int32), translations.numpy()))
-        frames = np.concatenate([entry[0] for entry in found])
-        order = np.argsort(frames, kind="stable")
-        self.counts = np.bincount(frames, minlength=len(dataset))
+            pairs, shifts = half_list(dataset.positions[atoms], dataset.cells[frame], dataset.pbc[frame], cutoff)
+            self.counts[frame] = pairs.shape[1]
+            found.append((np.array([frame]), pairs.astype(np.int32), None if isolated[frame] else shifts))
         self.starts = np.cumsum(self.counts) - self.counts
-        self.pairs = np.concatenate([entry[1] for entry in found], axis=1)[:, order]
-        self.translations: np.ndarray | None = None
-        if self.periodic:
-            blocks = [np.zeros((len(e[0]), 3)) if e[2] is None else e[2] for e in found]
-            self.translations = np.concatenate(blocks)[order]
+        n_pairs = int(self.counts.sum())
+        self.pairs = np.empty((2, n_pairs), dtype=np.int32)
+        self.shifts = None if isolated.all() else np.zeros((n_pairs, 3), dtype=np.int32)
+        for frames, pairs, some_shifts in found:
+            rows = _ranges(self.starts[frames], self.counts[frames])
+            self.pairs[:, rows] = pairs
+            if self.shifts is not None and some_shifts is not None:
+                self.shifts[rows] = some_shifts
+
+    def rows(self, frames: np.ndarray) -> np.ndarray:
+        """(n_pairs,) where the pairs of these frames are, one frame behind the other."""
+        return _ranges(self.starts[frames], self.counts[frames])
+
+    def translations(self, frames: np.ndarray) -> np.ndarray | None:
+        """(n_pairs, 3) Angstrom, of the pairs of these frames; None where no frame of the dataset is periodic."""
+        if self.shifts is None:
+            return None
+        ends = self.starts + self.counts
+        return np.concatenate([self.shifts[self.starts[frame] : ends[frame]] @ self.cells[frame] for frame in frames])
 
 
 def _isolated_block(dataset: Dataset, frames: np.ndarray, n_atoms: int, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of isolated frames of one size: (n_pairs,) frame numbers, (2, n_pairs) int32 atoms within the frame."""
+    """Pairs of isolated frames of one size: (2, n_pairs) int32 atoms within the frame, (n_frames,) how many in each."""
     candidates = all_pairs(n_atoms).numpy()
     positions = dataset.positions[dataset.offsets[frames][:, None] + np.arange(n_atoms)]
     displacements = positions[:, candidates[0]] - positions[:, candidates[1]]
-    frame, pair = np.nonzero(np.einsum("fpx,fpx->fp", displacements, displacements) < cutoff**2)
-    return frames[frame], candidates[:, pair].astype(np.int32)
+    close = np.einsum("fpx,fpx->fp", displacements, displacements) < cutoff**2
+    return candidates[:, np.nonzero(close)[1]].astype(np.int32), close.sum(axis=1)
 
 
 class FrameBatches(torch.utils.data.Dataset[Batch]):
@@ -110,8 +122,9 @@ class FrameBatches(torch.utils.data.Dataset[Batch]):
         counts = dataset.n_atoms[frames]
         atoms = _ranges(dataset.offsets[frames], counts)
         first_atoms = np.cumsum(counts) - counts
-        pair_rows = _ranges(table.starts[frames], table.counts[frames])
-        pairs = table.pairs[:, pair_rows] + np.repeat(first_atoms, table.counts[frames])
+        pairs = table.pairs[:, table.rows(frames)] + np.repeat(first_atoms, table.counts[frames])
+
+        translations = table.translations(frames)
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(self.dtype)
@@ -120,7 +133,7 @@ class FrameBatches(torch.utils.data.Dataset[Batch]):
             numbers=torch.from_numpy(dataset.numbers[atoms]),
             positions=tensor(dataset.positions[atoms]),
             pairs=torch.from_numpy(pairs),
-            translations=None if table.translations is None else tensor(table.translations[pair_rows]),
+            translations=None if translations is None else tensor(translations),
             frames=torch.from_numpy(np.repeat(np.arange(len(frames)), counts)),
             n_frames=len(frames),
             energies=None if dataset.energies is None else torch.from_numpy(dataset.energies[frames]),
