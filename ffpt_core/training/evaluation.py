@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -10,9 +11,10 @@ import torch
 
 from ffpt_core.datasets import Dataset
 from ffpt_core.errors import FfptError
+from ffpt_core.fused import FusedNetwork, choose_kernel
 from ffpt_core.potential import Potential
 from ffpt_core.progress import progress_bar
-from ffpt_core.training.batches import FrameBatches
+from ffpt_core.training.batches import Batch, FrameBatches
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,46 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tup
         FfptError: an element that the potential does not know.
     """
     potential.check_elements(dataset.numbers)
-    batches = FrameBatches(dataset, potential.cutoff, potential.dtype)
+    evaluate = _fused(potential) if choose_kernel("auto", potential) == "fused" else _torch(potential)
+    batches = FrameBatches(dataset, potential.cutoff, torch.float64)
     energies, forces = [], []
-    with torch.no_grad(), progress_bar("evaluating", len(dataset)) as advance:
+    with progress_bar("evaluating", len(dataset)) as advance:
         for first in range(0, len(dataset), batch_size):
             frames = np.arange(first, min(first + batch_size, len(dataset)))
-            batch = batches[frames].to(potential.device)
-            energy, force = potential(*batch[:6])
-            shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
-            energies.append((energy.double() + shifts).cpu().numpy())
-            forces.append(force.double().cpu().numpy())
+            energy, force = evaluate(batches[frames])
+            energies.append(energy)
+            forces.append(force)
             advance(len(frames))
     return np.concatenate(energies), np.concatenate(forces)
+
+
+Evaluate = Callable[[Batch], tuple[np.ndarray, np.ndarray]]
+"""A batch in float64 to (n_frames,) energies and (n_atoms, 3) forces."""
+
+
+def _torch(potential: Potential) -> Evaluate:
+    def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        translations = None if batch.translations is None else batch.translations.to(potential.dtype)
+        batch = batch._replace(positions=batch.positions.to(potential.dtype), translations=translations)
+        batch = batch.to(potential.device)
+        with torch.no_grad():
+            energies, forces = potential(*batch[:6])
+        energies = energies.double() + potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
+        return energies.cpu().numpy(), forces.double().cpu().numpy()
+
+    return evaluate
+
+
+def _fused(potential: Potential) -> Evaluate:
+    network = FusedNetwork(potential)
+
+    def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        translations = None if batch.translations is None else batch.translations.numpy()
+        result = network.evaluate(batch.numbers.numpy(), batch.positions.numpy(), batch.pairs.numpy(), translations)
+        shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames).numpy()
+        return np.bincount(batch.frames.numpy(), result.energies, batch.n_frames) + shifts, result.forces
+
+    return evaluate
 
 
 def errors_of(dataset: Dataset, energies: np.ndarray, forces: np.ndarray) -> Errors:
