@@ -17,10 +17,20 @@ from openmm_models import rattled, water_box
 
 from ffpt_core import FfptError, Potential
 from ffpt_core.calculator import FfptCalculator
-from ffpt_core.fused import FusedEvaluator, FusedNetwork, choose_kernel, kernel, load_kernel
+from ffpt_core.datasets import Dataset
+from ffpt_core.fused import (
+    FusedEvaluator,
+    FusedNetwork,
+    FusedTraining,
+    Structures,
+    choose_kernel,
+    kernel,
+    load_kernel,
+)
 from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.pairs import all_pairs
 from ffpt_core.teachers import aspirin
+from ffpt_core.training.batches import FrameBatches
 
 pytestmark = pytest.mark.skipif(isinstance(load_kernel(), str), reason=f"the kernel does not compile: {load_kernel()}")
 
@@ -121,7 +131,7 @@ def test_many_structures_in_one_call() -> None:
     frames = [rattled(aspirin().atoms, seed=seed) for seed in range(7)]
     pairs = np.concatenate([all_pairs(21).numpy() + 21 * k for k in range(7)], axis=1)
     positions = np.concatenate([frame.positions for frame in frames])  # on top of each other in space
-    result = network.evaluate(np.tile(frames[0].numbers, 7), positions, pairs)
+    result = network.evaluate(Structures(np.tile(frames[0].numbers, 7), positions, pairs))
     shift = potential.shifts.numpy()[frames[0].numbers].sum()
     for k, frame in enumerate(frames):
         energy, forces = potential.energy_and_forces(frame)
@@ -214,6 +224,59 @@ def test_the_library_is_compiled_once_and_never_half_there(tmp_path, monkeypatch
         assert not isinstance(load_kernel(), str)
     finally:
         load_kernel.cache_clear()
+
+
+def _gradients(potential: Potential, evaluate, batch) -> list[torch.Tensor]:
+    """Of a loss that weighs every energy and force component differently."""
+    generator = torch.Generator().manual_seed(0)
+    energies, forces = evaluate(*batch[:6])
+    weights = [torch.randn(x.shape, generator=generator, dtype=torch.float64) for x in (energies, forces)]
+    potential.zero_grad()
+    ((energies * weights[0]).sum() + (forces * weights[1]).sum()).backward()
+    return [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in potential.parameters()]
+
+
+MOLECULES = [
+    rattled(ase.build.molecule(name), 0.1, seed) for seed, name in enumerate(("H2O", "O2", "OH", "H2O2", "H2"))
+]
+
+
+@pytest.mark.parametrize(
+    ("frames", "sizes"),
+    [
+        ([rattled(aspirin().atoms, 0.1, seed) for seed in range(3)], (128, 20, 3)),
+        ([rattled(aspirin().atoms, 0.1, seed) for seed in range(5)], (40, 13, 1)),
+        ([*MOLECULES * 5, Atoms("H"), Atoms("HO", [[0, 0, 0], [0, 0, 7.0]])], (32, 8, 3)),  # with no pair at all
+        ([water_box(THIN, 8, seed) for seed in range(3)], (32, 8, 2)),
+    ],
+    ids=["aspirin", "one layer", "small molecules", "periodic"],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_weight_gradients_are_those_of_autograd(threads, count, frames, sizes) -> None:
+    threads(count)
+    potential = _potential(torch.float64, *sizes).train()
+    batch = FrameBatches(Dataset.from_atoms(frames), 5.0, torch.float64)[np.arange(len(frames))]
+    expected = _gradients(potential, potential, batch)
+    fused = FusedTraining(potential)
+    for _ in range(2):
+        for gradient, other in zip(expected, _gradients(potential, fused, batch), strict=True):
+            np.testing.assert_allclose(other, gradient, rtol=0, atol=1e-12 * float(gradient.abs().max()))
+    single = copy.deepcopy(potential).to(torch.float32)
+    for gradient, other in zip(expected, _gradients(single, FusedTraining(single), batch), strict=True):
+        np.testing.assert_allclose(other, gradient, rtol=0, atol=2e-5 * float(gradient.abs().max()))
+
+
+def test_training_follows_its_weights() -> None:
+    potential = _potential(torch.float64, 32, 8, 2).train()
+    batch = FrameBatches(Dataset.from_atoms(MOLECULES), 5.0, torch.float64)[np.arange(5)]
+    fused = FusedTraining(potential)
+    before = fused(*batch[:6])[0]
+    with torch.no_grad():
+        for weight in potential.parameters():
+            weight.mul_(1.1)
+    after = fused(*batch[:6])[0]
+    assert (after - before).abs().max() > 1e-3
+    torch.testing.assert_close(after, potential(*batch[:6])[0], rtol=0, atol=1e-13)
 
 
 def test_no_such_kernel() -> None:

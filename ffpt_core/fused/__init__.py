@@ -1,12 +1,12 @@
-"""NewtonNet on a CPU as one C++ function: the fastest way to run a potential there.
+"""NewtonNet on a CPU in C++: the fastest way to run and to train a potential there.
 
-``newtonnet.cpp`` is compiled for the processor at its first use (a few seconds) and kept in the user's cache folder.
-PyTorch is not involved: a call costs what its arithmetic costs. Without a C++ compiler everything runs through
-PyTorch as before.
+``src/`` is compiled for the processor at its first use (a few seconds) and kept in the user's cache folder. PyTorch is
+not involved: a call costs what its arithmetic costs. Without a C++ compiler everything runs through PyTorch.
 """
 
 from ffpt_core.fused.evaluator import KERNELS, FusedEvaluator, choose_kernel
 from ffpt_core.fused.kernel import load_kernel
-from ffpt_core.fused.network import FusedNetwork
+from ffpt_core.fused.network import FusedNetwork, Structures
+from ffpt_core.fused.training import FusedTraining
 
-__all__ = ["KERNELS", "FusedEvaluator", "FusedNetwork", "choose_kernel", "load_kernel"]
+__all__ = ["KERNELS", "FusedEvaluator", "FusedNetwork", "FusedTraining", "Structures", "choose_kernel", "load_kernel"]

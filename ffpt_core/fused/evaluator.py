@@ -10,7 +10,7 @@ import numpy as np
 from ffpt_core.engine import STATIC_PAIRS_UP_TO
 from ffpt_core.errors import FfptError
 from ffpt_core.fused.kernel import load_kernel
-from ffpt_core.fused.network import FusedNetwork
+from ffpt_core.fused.network import FusedNetwork, Structures
 from ffpt_core.neighbours import NeighbourList
 from ffpt_core.pairs import all_pairs
 from ffpt_core.potential import Potential
@@ -88,5 +88,5 @@ class FusedEvaluator:
         else:
             pairs, _ = self._neighbours.update(positions, cell)
             translations = None if cell is None else self._neighbours.translations()
-        result = self._network.evaluate(self.numbers, positions, pairs, translations)
+        result = self._network.evaluate(Structures(self.numbers, positions, pairs, translations))
         return float(result.energies.sum()) + self._shift, result.forces, result.virial

@@ -16,16 +16,20 @@ import pooch
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_path
 
-SOURCE = Path(__file__).with_name("newtonnet.cpp")
+SOURCE = Path(__file__).with_name("src") / "newtonnet.cpp"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared")
 COMPILERS = ("c++", "g++", "clang++")
 """Tried in this order, after the environment variable CXX."""
 
 _pointer, _count, _integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-_CREATE = (_integer, _integer, _integer, _integer, ctypes.c_double, _pointer, _pointer)
-_EVALUATE = (_pointer, _count, _pointer, _pointer, _pointer, _count, _pointer, _pointer, _pointer, _integer) + (
-    _pointer,
-) * 3
+_FUNCTIONS = {
+    "create": (_pointer, [_integer] * 4 + [ctypes.c_double, _pointer]),
+    "destroy": (None, [_pointer]),
+    "load": (_integer, [_pointer] * 2),
+    "evaluate": (_integer, [_pointer, _count, *[_pointer] * 3, _count, *[_pointer] * 3, _integer, *[_pointer] * 3]),
+    "gradient": (_integer, [_pointer, _count, *[_pointer] * 8, _count, _pointer, _integer, _pointer]),
+}
+"""Results and arguments, as newtonnet.cpp has them."""
 
 
 @functools.cache
@@ -39,18 +43,16 @@ def load_kernel() -> ctypes.CDLL | str:
     except (FfptError, OSError) as error:
         return str(error)
     for precision in ("float32", "float64"):
-        create = getattr(library, f"{precision}_create")
-        create.argtypes, create.restype = _CREATE, _pointer
-        evaluate = getattr(library, f"{precision}_evaluate")
-        evaluate.argtypes, evaluate.restype = _EVALUATE, _integer
-        destroy = getattr(library, f"{precision}_destroy")
-        destroy.argtypes, destroy.restype = (_pointer,), None
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(library, f"{precision}_{name}")
+            function.restype, function.argtypes = result, arguments
     return library
 
 
 def _cached_path() -> Path:
     """Named after all that the library depends on; home folders may be shared by machines that differ."""
-    parts = [SOURCE.read_bytes(), " ".join(FLAGS).encode(), _processor().encode()]
+    sources = [path.read_bytes() for path in sorted(SOURCE.parent.iterdir())]
+    parts = [*sources, " ".join(FLAGS).encode(), _processor().encode()]
     return Path(pooch.os_cache("ffpt")) / f"newtonnet-{hashlib.sha256(b' '.join(parts)).hexdigest()[:16]}.so"
 
 

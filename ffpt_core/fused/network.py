@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +18,11 @@ from ffpt_core.potential import Potential
 _ATOMS_PER_THREAD = 4
 """A thread with fewer atoms waits longer for the others than it computes."""
 
+_PAIRS_PER_CHUNK = 128
+"""Frames whose gradients are computed together have about as many pairs: enough rows for a matrix product."""
+
 _NOT_FINITE, _OUT_OF_MEMORY = 1, 2
+_PRECISIONS = {torch.float32: "float32", torch.float64: "float64"}
 
 
 class AtomicEnergies(NamedTuple):
@@ -28,8 +33,44 @@ class AtomicEnergies(NamedTuple):
     virial: np.ndarray  # (3, 3) eV, the sum over pairs of displacement x dE/d(displacement)
 
 
+class Structures(NamedTuple):
+    """Atoms of one structure, or of many behind one another, with the list of their pairs.
+
+    Args:
+        numbers: (n_atoms,) atomic numbers.
+        positions: (n_atoms, 3) Angstrom.
+        pairs: (2, n_pairs) each pair once, as ffpt_core.pairs has it; those beyond the cutoff cost little.
+        translations: (n_pairs, 3) Angstrom, or None.
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    pairs: np.ndarray
+    translations: np.ndarray | None = None
+
+    def checked(self) -> Structures:
+        """The same in the types that the kernel reads."""
+        translations = None if self.translations is None else np.ascontiguousarray(self.translations, dtype=np.float64)
+        return Structures(
+            np.ascontiguousarray(self.numbers, dtype=np.int64),
+            np.ascontiguousarray(self.positions, dtype=np.float64),
+            np.ascontiguousarray(self.pairs, dtype=np.int64),
+            translations,
+        )
+
+
+class _Functions(NamedTuple):
+    """Those of newtonnet.cpp for one precision."""
+
+    create: Callable[..., Any]
+    destroy: Callable[..., Any]
+    load: Callable[..., Any]
+    evaluate: Callable[..., Any]
+    gradient: Callable[..., Any]
+
+
 class FusedNetwork:
-    """Energies and forces of a potential, computed by newtonnet.cpp on PyTorch's number of threads.
+    """Energies, forces and weight gradients of a potential, computed by newtonnet.cpp on PyTorch's number of threads.
 
     The weights are copied. Calls from several threads wait for each other.
 
@@ -38,67 +79,87 @@ class FusedNetwork:
 
     Raises:
         FfptError: the kernel cannot be compiled here.
+        MemoryError: not enough memory, here and in all methods.
     """
 
     def __init__(self, potential: Potential) -> None:
         kernel = load_kernel()
         if isinstance(kernel, str):
             raise FfptError(f"the fused kernel cannot be used: {kernel}")
-        precision = {torch.float32: "float32", torch.float64: "float64"}[potential.dtype]
+        prefix = _PRECISIONS[potential.dtype]
+        self._functions = _Functions(*(getattr(kernel, f"{prefix}_{name}") for name in _Functions._fields))
         network = potential.network
-        weights = [weight.detach().cpu().contiguous() for weight in _weights(network)]
-        pointers = (ctypes.c_void_p * len(weights))(*(weight.data_ptr() for weight in weights))
-        sizes = (network.n_features, network.n_basis, network.n_layers, N_ATOMIC_NUMBERS)
         frequencies = cast(torch.Tensor, network.radial_basis.frequencies).cpu().double().numpy().ravel()
         if np.abs(frequencies - np.pi * np.arange(1, network.n_basis + 1)).max() > 1e-4:
             raise FfptError("the fused kernel needs radial functions whose frequencies are multiples of pi")
-        create = getattr(kernel, f"{precision}_create")
-        self._handle = create(*sizes, network.cutoff, frequencies.ctypes.data, pointers)
+        sizes = (network.n_features, network.n_basis, network.n_layers, N_ATOMIC_NUMBERS)
+        self._handle = self._functions.create(*sizes, network.cutoff, frequencies.ctypes.data)
         if not self._handle:
-            raise FfptError("not enough memory for the weights of the fused kernel")
-        weakref.finalize(self, getattr(kernel, f"{precision}_destroy"), self._handle)
-        self._evaluate = getattr(kernel, f"{precision}_evaluate")
+            raise MemoryError
+        weakref.finalize(self, self._functions.destroy, self._handle)
         self._scales = potential.scales.cpu().numpy().copy()
+        self.load(weights_of(network))
 
-    def evaluate(
-        self, numbers: np.ndarray, positions: np.ndarray, pairs: np.ndarray, translations: np.ndarray | None = None
-    ) -> AtomicEnergies:
-        """Evaluate atoms with a list of their pairs: one structure, or many behind one another.
+    def load(self, weights: Sequence[torch.Tensor]) -> None:
+        """Take other weights, in the order of weights_of."""
+        kept = [weight.detach().cpu().contiguous() for weight in weights]
+        _check(self._functions.load(self._handle, _pointers(kept)))
 
-        Args:
-            numbers: (n_atoms,) int64.
-            positions: (n_atoms, 3) Angstrom.
-            pairs: (2, n_pairs) int64, each pair once, as ffpt_core.pairs has it; those beyond the cutoff cost little.
-            translations: (n_pairs, 3) Angstrom, or None.
-
-        Returns:
-            NaN energies and forces where a coordinate is not finite.
-
-        Raises:
-            MemoryError: not enough memory.
-        """
-        n_atoms = len(numbers)
-        numbers = np.ascontiguousarray(numbers, dtype=np.int64)
-        positions = np.ascontiguousarray(positions, dtype=np.float64)
-        first, second = (np.ascontiguousarray(row, dtype=np.int64) for row in pairs)
-        shifts = None if translations is None else np.ascontiguousarray(translations, dtype=np.float64)
+    def evaluate(self, structures: Structures) -> AtomicEnergies:
+        """Energies of atoms, forces and the virial of all; NaN where a coordinate is not finite."""
+        numbers, positions, pairs, translations = structures.checked()
+        n_atoms, n_pairs = len(numbers), pairs.shape[1]
         scales = self._scales[numbers]
         energies, forces, virial = np.empty(n_atoms), np.empty((n_atoms, 3)), np.empty((3, 3))
         threads = max(1, min(torch.get_num_threads(), n_atoms // _ATOMS_PER_THREAD))
-        status = self._evaluate(
-            self._handle, n_atoms, numbers.ctypes.data, scales.ctypes.data, positions.ctypes.data,
-            len(first), first.ctypes.data, second.ctypes.data, None if shifts is None else shifts.ctypes.data,
-            threads, energies.ctypes.data, forces.ctypes.data, virial.ctypes.data,
+        status = self._functions.evaluate(
+            self._handle, n_atoms, _data(numbers), _data(scales), _data(positions),
+            n_pairs, _data(pairs[0]), _data(pairs[1]), _data(translations),
+            threads, _data(energies), _data(forces), _data(virial),
         )  # fmt: skip
-        if status == _OUT_OF_MEMORY:
-            raise MemoryError(f"not enough memory for {len(first)} pairs")
+        _check(status)
         if status == _NOT_FINITE:
             for array in (energies, forces, virial):
                 array.fill(np.nan)
         return AtomicEnergies(energies, forces, virial)
 
+    def gradients(
+        self,
+        structures: Structures,
+        frames: np.ndarray,
+        energy_gradients: np.ndarray,
+        force_gradients: np.ndarray,
+        like: Sequence[torch.Tensor],
+    ) -> list[torch.Tensor]:
+        """Gradients of a loss with respect to the weights, from those with respect to energies and forces.
 
-def _weights(network: NewtonNet) -> list[torch.Tensor]:
+        Args:
+            structures: frames behind one another, their pairs in the same order.
+            frames: (n_atoms,) the frame of each atom, from 0, never falling.
+            energy_gradients: (n_frames,) of the loss with respect to the frames' energies, 1/eV.
+            force_gradients: (n_atoms, 3) of the loss with respect to forces, Angstrom/eV.
+            like: the weights, in the order of weights_of.
+
+        Returns:
+            A gradient for each weight.
+        """
+        numbers, positions, pairs, translations = structures.checked()
+        scales = self._scales[numbers]
+        value_weights = scales * energy_gradients[frames]
+        velocities = np.ascontiguousarray(-force_gradients, dtype=np.float64)
+        gradients = [torch.empty_like(weight) for weight in like]
+        threads = torch.get_num_threads()
+        bounds = _chunks(frames, pairs[0], len(energy_gradients), threads)
+        status = self._functions.gradient(
+            self._handle, len(numbers), _data(numbers), _data(value_weights), _data(scales),
+            _data(positions), _data(velocities), _data(pairs[0]), _data(pairs[1]), _data(translations),
+            len(bounds), _data(bounds), threads, _pointers(gradients),
+        )  # fmt: skip
+        _check(status)
+        return gradients
+
+
+def weights_of(network: NewtonNet) -> list[torch.nn.Parameter]:
     """In the order in which newtonnet.cpp reads them."""
     weights = [network.embedding.weight]
     for layer in cast(list[Interaction], network.layers):
@@ -107,4 +168,32 @@ def _weights(network: NewtonNet) -> list[torch.Tensor]:
         weights += [layer.transport_in.weight, layer.transport_out.weight, layer.update.weight]
     for linear in (network.readout_in, network.readout_hidden, network.readout_out):
         weights += [linear.weight, linear.bias]
-    return weights
+    return cast(list[torch.nn.Parameter], weights)
+
+
+def _chunks(frames: np.ndarray, first: np.ndarray, n_frames: int, threads: int) -> np.ndarray:
+    """(n_chunks, 4) int64: begin and end of atoms, begin and end of pairs, of whole frames of about equal work."""
+    atoms = np.bincount(frames, minlength=n_frames)
+    pairs = np.bincount(frames[first], minlength=n_frames)
+    # A pair takes part in seven products a layer, an atom in five times three rows.
+    work = np.cumsum(pairs + 2 * atoms)
+    count = max(1, round(len(first) / _PAIRS_PER_CHUNK))
+    count = min(n_frames, -(-count // threads) * threads)
+    ends = np.unique(np.searchsorted(work, np.arange(1, count + 1) * work[-1] / count - 0.5) + 1)
+    last_atoms, last_pairs = np.cumsum(atoms)[ends - 1], np.cumsum(pairs)[ends - 1]
+    before = (np.concatenate([[0], last[:-1]]) for last in (last_atoms, last_pairs))
+    first_atoms, first_pairs = before
+    return np.ascontiguousarray(np.stack([first_atoms, last_atoms, first_pairs, last_pairs], axis=1), dtype=np.int64)
+
+
+def _data(array: np.ndarray | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+def _pointers(tensors: Sequence[torch.Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
+def _check(status: int) -> None:
+    if status == _OUT_OF_MEMORY:
+        raise MemoryError("not enough memory for so many pairs")

@@ -11,7 +11,7 @@ import torch
 
 from ffpt_core.datasets import Dataset
 from ffpt_core.errors import FfptError
-from ffpt_core.fused import FusedNetwork, choose_kernel
+from ffpt_core.fused import FusedNetwork, Structures, choose_kernel
 from ffpt_core.potential import Potential
 from ffpt_core.progress import progress_bar
 from ffpt_core.training.batches import Batch, FrameBatches
@@ -91,7 +91,8 @@ def _fused(potential: Potential) -> Evaluate:
 
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         translations = None if batch.translations is None else batch.translations.numpy()
-        result = network.evaluate(batch.numbers.numpy(), batch.positions.numpy(), batch.pairs.numpy(), translations)
+        structures = Structures(batch.numbers.numpy(), batch.positions.numpy(), batch.pairs.numpy(), translations)
+        result = network.evaluate(structures)
         shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames).numpy()
         return np.bincount(batch.frames.numpy(), result.energies, batch.n_frames) + shifts, result.forces
 

@@ -14,214 +14,16 @@
 //
 // Rows have a stride of `width` features, a multiple of a panel; the padding is zero in, zero out.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
+#pragma once
+
 #include <mutex>
-#include <new>
-#include <vector>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
+#include "weights.hpp"
+
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int VECTOR_BYTES = 64, BLOCK_ROWS = 12;  // 24 of 32 registers accumulate
-#elif defined(__AVX__)
-constexpr int VECTOR_BYTES = 32, BLOCK_ROWS = 6;  // 12 of 16
-#elif defined(__aarch64__)
-constexpr int VECTOR_BYTES = 16, BLOCK_ROWS = 12;
-#else
-constexpr int VECTOR_BYTES = 16, BLOCK_ROWS = 6;
-#endif
-constexpr int TILE = 96;  // rows of a tile: some 48 kB for 128 features in float32
-constexpr double PI = 3.14159265358979323846;
-
-enum Status { DONE = 0, NOT_FINITE = 1, OUT_OF_MEMORY = 2 };
-
-#define INLINE inline __attribute__((always_inline))
-
-// ---------------------------------------------------------------- vectors
-
-template <class Real> struct Simd;
-template <> struct Simd<float> {
-    typedef float V __attribute__((vector_size(VECTOR_BYTES), may_alias));
-    typedef int32_t I __attribute__((vector_size(VECTOR_BYTES), may_alias));
-    static constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
-    static constexpr int MANTISSA = 23, DEGREE = 7;
-    static constexpr float LIMIT = 87.0f, LN2_HIGH = 0.693145751953125f, LN2_LOW = 1.42860682030941723e-6f;
-};
-template <> struct Simd<double> {
-    typedef double V __attribute__((vector_size(VECTOR_BYTES), may_alias));
-    typedef int64_t I __attribute__((vector_size(VECTOR_BYTES), may_alias));
-    static constexpr double ROUND = 6755399441055744.0;
-    static constexpr int MANTISSA = 52, DEGREE = 13;
-    static constexpr double LIMIT = 700.0, LN2_HIGH = 0.693147180369123816490, LN2_LOW = 1.90821492927058770002e-10;
-};
-template <class Real> using Vector = typename Simd<Real>::V;
-template <class Real> constexpr int LANES = VECTOR_BYTES / int(sizeof(Real));
-template <class Real> constexpr int PANEL = 2 * LANES<Real>;  // columns of a block of a matrix product
-
-template <class Real> INLINE const Vector<Real>& load(const Real* p) { return *reinterpret_cast<const Vector<Real>*>(p); }
-template <class Real> INLINE Vector<Real>& at(Real* p) { return *reinterpret_cast<Vector<Real>*>(p); }
-
-// exp(x) = 2^n exp(r), |r| <= ln(2)/2, by the Taylor series of exp(r): below one rounding of the type.
-template <class Real> INLINE Vector<Real> exponential(Vector<Real> x) {
-    using S = Simd<Real>;
-    typedef Vector<Real> V;
-    typedef typename S::I I;
-    const V limit = V{} + S::LIMIT;
-    x = x > limit ? limit : x;
-    x = x < -limit ? -limit : x;
-    const V shifted = x * Real(1.4426950408889634074) + S::ROUND;
-    const V n = shifted - S::ROUND;
-    const V r = (x - n * S::LN2_HIGH) - n * S::LN2_LOW;
-    Real factorial[S::DEGREE + 1] = {1};
-    for (int k = 1; k <= S::DEGREE; ++k) factorial[k] = factorial[k - 1] * k;
-    V sum = V{} + 1 / factorial[S::DEGREE];
-    for (int k = S::DEGREE - 1; k >= 0; --k) sum = sum * r + 1 / factorial[k];
-    return (V)((I)sum + ((I)shifted << S::MANTISSA));  // these casts keep the bits
-}
-
-// silu(x) in place of x, and its derivative.
-template <class Real> void silu(Real* values, Real* slopes, int64_t n) {
-    for (int64_t k = 0; k < n; k += LANES<Real>) {
-        const Vector<Real> x = load(values + k);
-        const Vector<Real> s = 1 / (1 + exponential<Real>(-x));
-        const Vector<Real> y = x * s;
-        at(values + k) = y;
-        at(slopes + k) = s + y * (1 - s);
-    }
-}
-
-template <class Real> INLINE Real sum(Vector<Real> v) {
-    Real total = 0;
-    for (int k = 0; k < LANES<Real>; ++k) total += v[k];
-    return total;
-}
-
-// ---------------------------------------------------------------- memory
-
-// An array on a cache line, zero at first, that grows and never shrinks: a simulation asks for the same again.
-template <class T> class Array {
-  public:
-    T* reserve(int64_t n) {
-        if (n > size_) {
-            const size_t bytes = (size_t(n + n / 8) * sizeof(T) + 63) / 64 * 64;
-            memory_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
-            if (!memory_) { size_ = 0; throw std::bad_alloc(); }
-            size_ = n + n / 8;
-            std::memset(static_cast<void*>(memory_.get()), 0, bytes);
-        }
-        return memory_.get();
-    }
-    T* operator+(int64_t k) const { return memory_.get() + k; }
-    T& operator[](int64_t k) const { return memory_.get()[k]; }
-    void zero(int64_t n) { std::memset(static_cast<void*>(memory_.get()), 0, size_t(n) * sizeof(T)); }
-
-  private:
-    struct Free { void operator()(T* p) const { std::free(p); } };
-    std::unique_ptr<T, Free> memory_;
-    int64_t size_ = 0;
-};
-
-// ---------------------------------------------------------------- matrix products
-
-// A (inputs, outputs) matrix in panels of columns: [panel][input][column of the panel].
-template <class Real> struct Matrix {
-    Array<Real> packed;
-    int inputs = 0, panels = 0;
-
-    // weight: (outputs, inputs) as PyTorch's Linear has it. Backwards: multiply by the weight instead of its transpose.
-    void pack(const Real* weight, int outputs, int inputs_, bool backwards) {
-        const int rows = backwards ? outputs : inputs_, columns = backwards ? inputs_ : outputs;
-        constexpr int P = PANEL<Real>;
-        inputs = rows;
-        panels = (columns + P - 1) / P;
-        packed.reserve(int64_t(panels) * rows * P);
-        for (int c = 0; c < columns; ++c)
-            for (int r = 0; r < rows; ++r)
-                packed[(int64_t(c / P) * rows + r) * P + c % P] =
-                    backwards ? weight[int64_t(r) * inputs_ + c] : weight[int64_t(c) * inputs_ + r];
-    }
-};
-
-template <class Real, int ROWS, bool ADD>
-INLINE void block(const Real* x, int64_t x_stride, const Real* panel, int inputs, const Real* bias, Real* y, int64_t stride) {
-    typedef Vector<Real> V;
-    constexpr int L = LANES<Real>;
-    V sums[ROWS][2];
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) {
-        sums[r][0] = ADD ? load(y + r * stride) : bias ? load(bias) : V{};
-        sums[r][1] = ADD ? load(y + r * stride + L) : bias ? load(bias + L) : V{};
-    }
-    for (int k = 0; k < inputs; ++k) {
-        const V left = load(panel + k * 2 * L), right = load(panel + k * 2 * L + L);
-#pragma GCC unroll 16
-        for (int r = 0; r < ROWS; ++r) {
-            const Real value = x[r * x_stride + k];
-            sums[r][0] += value * left;
-            sums[r][1] += value * right;
-        }
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) {
-        at(y + r * stride) = sums[r][0];
-        at(y + r * stride + L) = sums[r][1];
-    }
-}
-
-template <class Real, int ROWS, bool ADD>
-void last_block(int rows, const Real* x, int64_t x_stride, const Real* panel, int inputs, const Real* bias, Real* y,
-                int64_t stride) {
-    if (rows == ROWS)
-        block<Real, ROWS, ADD>(x, x_stride, panel, inputs, bias, y, stride);
-    else if constexpr (ROWS > 1)
-        last_block<Real, ROWS - 1, ADD>(rows, x, x_stride, panel, inputs, bias, y, stride);
-}
-
-// y = x A + bias, or y += x A. x: (rows, A.inputs), y: (rows, columns of A).
-template <class Real, bool ADD = false>
-void product(int64_t rows, const Real* x, int64_t x_stride, const Matrix<Real>& a, Real* y, int64_t stride,
-             const Real* bias = nullptr) {
-    constexpr int P = PANEL<Real>;
-    for (int p = 0; p < a.panels; ++p) {
-        const Real* panel = a.packed + int64_t(p) * a.inputs * P;
-        const Real* b = bias ? bias + p * P : nullptr;
-        int64_t r = 0;
-        for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
-            block<Real, BLOCK_ROWS, ADD>(x + r * x_stride, x_stride, panel, a.inputs, b, y + r * stride + p * P, stride);
-        if (r < rows)
-            last_block<Real, BLOCK_ROWS - 1, ADD>(int(rows - r), x + r * x_stride, x_stride, panel, a.inputs, b,
-                                                  y + r * stride + p * P, stride);
-    }
-}
-
-// ---------------------------------------------------------------- the network
-
-template <class Real> struct Linear {
-    Matrix<Real> forward, backward;
-    Array<Real> bias;
-    bool has_bias = false;
-
-    void pack(const Real* weight, const Real* b, int outputs, int inputs, int width) {
-        forward.pack(weight, outputs, inputs, false);
-        backward.pack(weight, outputs, inputs, true);
-        bias.reserve(width);
-        has_bias = b != nullptr;
-        if (has_bias) std::memcpy(bias + 0, b, size_t(outputs) * sizeof(Real));
-    }
-    const Real* b() const { return has_bias ? bias + 0 : nullptr; }
-};
-
-template <class Real> struct Layer {
-    Linear<Real> node_in, node_out, radial, direction_in, direction_out, transport_in, transport_out, update;
-};
 
 // What a thread keeps of its pairs between the forward and the backward pass.
 template <class Real> struct LayerPairs {
@@ -256,56 +58,9 @@ template <class Real> struct LayerAtoms {
     Array<Real> phi, hidden_slope, vectors, updated;
 };
 
-template <class Real> class Network {
+template <class Real> class Evaluation {
   public:
-    int features, basis, width, basis_width;
-    double cutoff;
-    int n_species;
-    std::vector<double> detuning;  // frequencies of the radial functions, less the multiples of pi that they round
-    Array<Real> embedding, first_phi;  // (species, width)
-    std::vector<Layer<Real>> layers;
-    Linear<Real> readout_in, readout_hidden;
-    Array<Real> readout_out;
-    Real readout_bias;
-
-    Network(int n_features, int n_basis, int n_layers, int species, double r_cut, const double* frequencies,
-            const Real* const* w)
-        : features(n_features), basis(n_basis), cutoff(r_cut), n_species(species), layers(n_layers) {
-        for (int k = 0; k < basis; ++k) detuning.push_back(frequencies[k] - PI * (k + 1));
-        constexpr int P = PANEL<Real>;
-        const int F = features;
-        width = (F + P - 1) / P * P;
-        basis_width = (basis + P - 1) / P * P;
-        embedding.reserve(int64_t(species) * width);
-        for (int s = 0; s < species; ++s)
-            std::memcpy(embedding + int64_t(s) * width, w[0] + int64_t(s) * F, size_t(F) * sizeof(Real));
-        ++w;
-        for (auto& layer : layers) {
-            layer.node_in.pack(w[0], w[1], F, F, width);
-            layer.node_out.pack(w[2], w[3], F, F, width);
-            layer.radial.pack(w[4], nullptr, F, basis, width);
-            layer.direction_in.pack(w[5], nullptr, F, F, width);
-            layer.direction_out.pack(w[6], nullptr, F, F, width);
-            layer.transport_in.pack(w[7], nullptr, F, F, width);
-            layer.transport_out.pack(w[8], nullptr, F, F, width);
-            layer.update.pack(w[9], nullptr, F, F, width);
-            w += 10;
-        }
-        readout_in.pack(w[0], w[1], F, F, width);
-        readout_hidden.pack(w[2], w[3], F, F, width);
-        readout_out.reserve(width);
-        std::memcpy(readout_out + 0, w[4], size_t(F) * sizeof(Real));
-        readout_bias = w[5][0];
-        // phi of the first layer, by species
-        Array<Real> hidden, slope;
-        hidden.reserve(int64_t(species) * width);
-        slope.reserve(int64_t(species) * width);
-        first_phi.reserve(int64_t(species) * width);
-        const auto& layer = layers[0];
-        product(species, embedding + 0, width, layer.node_in.forward, hidden + 0, width, layer.node_in.b());
-        silu(hidden + 0, slope + 0, int64_t(species) * width);
-        product(species, hidden + 0, width, layer.node_out.forward, first_phi + 0, width, layer.node_out.b());
-    }
+    explicit Evaluation(const Weights<Real>& weights) : weights_(weights) {}
 
     // Returns a Status.
     int evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions, int64_t candidates,
@@ -313,6 +68,7 @@ template <class Real> class Network {
                  double* energies, double* forces, double* virial);
 
   private:
+    const Weights<Real>& weights_;
     std::mutex busy_;
     int team_ = 1;  // threads that came: fewer than asked for where the system says so
     std::vector<Worker<Real>> workers_;
@@ -328,7 +84,7 @@ template <class Real> class Network {
                     const double* translations);
     void take_share(Worker<Real>& me, int thread, int team);
     void reserve(Worker<Real>& me, int64_t atoms);
-    void radial_functions(Worker<Real>& me);
+    void describe_pairs(Worker<Real>& me);
     void pairs_forward(Worker<Real>& me, int l);
     void pairs_backward(Worker<Real>& me, int l);
     void atoms_forward(Worker<Real>& me, int l, Range atoms);
@@ -341,7 +97,7 @@ template <class Real> class Network {
 
 // The pairs within the cutoff among this thread's candidates.
 template <class Real>
-void Network<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, const int64_t* first,
+void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, const int64_t* first,
                                const int64_t* second, const double* translations) {
     Pairs& found = me.found;
     found.reserve(range.end - range.begin);
@@ -351,7 +107,7 @@ void Network<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, c
         double dx = x[3 * i] - x[3 * j], dy = x[3 * i + 1] - x[3 * j + 1], dz = x[3 * i + 2] - x[3 * j + 2];
         if (translations) dx += translations[3 * p], dy += translations[3 * p + 1], dz += translations[3 * p + 2];
         const double squared = dx * dx + dy * dy + dz * dz;
-        if (squared < cutoff * cutoff) {
+        if (squared < weights_.cutoff * weights_.cutoff) {
             found.first[m] = int32_t(i), found.second[m] = int32_t(j);
             found.displacement[3 * m] = dx, found.displacement[3 * m + 1] = dy, found.displacement[3 * m + 2] = dz;
             found.distance[m++] = std::sqrt(squared);
@@ -362,7 +118,7 @@ void Network<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, c
 
 // Put what all threads found behind one another, so that shares do not depend on candidates beyond the cutoff: a
 // neighbour list made at another time gives the same sums to the last bit.
-template <class Real> void Network<Real>::take_share(Worker<Real>& me, int thread, int team) {
+template <class Real> void Evaluation<Real>::take_share(Worker<Real>& me, int thread, int team) {
     int64_t before = 0;
     for (int w = 0; w < thread; ++w) before += workers_[w].found.count;
     const Pairs& found = me.found;
@@ -377,16 +133,16 @@ template <class Real> void Network<Real>::take_share(Worker<Real>& me, int threa
 }
 
 // Memory for all that this thread will write. Throws std::bad_alloc.
-template <class Real> void Network<Real>::reserve(Worker<Real>& me, int64_t atoms) {
-    const int64_t n = me.n_pairs, W = width;
+template <class Real> void Evaluation<Real>::reserve(Worker<Real>& me, int64_t atoms) {
+    const int64_t n = me.n_pairs, W = weights_.width;
     for (Array<Real>* array : {&me.unit, &me.unit_bar}) array->reserve(3 * n);
-    for (Array<Real>* array : {&me.radial, &me.radial_slope, &me.radial_bar}) array->reserve(n * basis_width);
+    for (Array<Real>* array : {&me.radial, &me.radial_slope, &me.radial_bar}) array->reserve(n * weights_.basis_width);
     for (Array<Real>* array : {&me.tile_a, &me.tile_b, &me.tile_c}) array->reserve(3 * TILE * W);
     for (Array<Real>* array : {&me.vectors, &me.direction}) array->reserve(3 * atoms * W);
     me.messages.reserve(atoms * W);
     me.forces.reserve(3 * atoms);
-    me.layers.resize(layers.size());
-    for (size_t l = 0; l < layers.size(); ++l) {
+    me.layers.resize(weights_.layers.size());
+    for (size_t l = 0; l < weights_.layers.size(); ++l) {
         LayerPairs<Real>& kept = me.layers[l];
         for (Array<Real>* array : {&kept.weights, &kept.hidden, &kept.hidden_slope}) array->reserve(n * W);
         if (l)
@@ -394,53 +150,26 @@ template <class Real> void Network<Real>::reserve(Worker<Real>& me, int64_t atom
     }
 }
 
-// Bessel functions under the polynomial envelope (newtonnet.RadialBasis), and their slopes, from recurrences in float64.
-// Frequencies that were rounded to float32 once are 1e-6 off the multiples of pi: the second order of that is enough.
-template <class Real> void Network<Real>::radial_functions(Worker<Real>& me) {
-    const int64_t n = me.n_pairs;
-    Real *const unit = me.unit + 0, *const radial = me.radial + 0, *const slopes = me.radial_slope + 0;
+// Directions and radial functions of this thread's pairs.
+template <class Real> void Evaluation<Real>::describe_pairs(Worker<Real>& me) {
+    const int64_t n = me.n_pairs, N = weights_.basis_width;
     me.unit_bar.zero(3 * n);
-    me.radial_bar.zero(n * basis_width);
-    double sine[2][TILE], cosine[2][TILE], twice[TILE], x[TILE], over[TILE], envelope[TILE], envelope_slope[TILE];
-    for (int64_t begin = 0; begin < n; begin += TILE) {
-        const int rows = int(std::min<int64_t>(TILE, n - begin));
-        for (int r = 0; r < rows; ++r) {
-            const int64_t p = begin + r;
-            const double distance = me.distance[p], y = distance / cutoff;
-            for (int k = 0; k < 3; ++k) unit[3 * p + k] = Real(me.displacement[3 * p + k] / distance);
-            const double y2 = y * y, y4 = y2 * y2, y8 = y4 * y4;
-            envelope[r] = 1 + y8 * y * (-55 + y * (99 - 45 * y));
-            envelope_slope[r] = y8 * (-495 + y * (990 - 495 * y));
-            x[r] = y, over[r] = 1 / y;
-            sine[0][r] = 0, cosine[0][r] = 1;
-            sine[1][r] = std::sin(PI * y), cosine[1][r] = std::cos(PI * y);
-            twice[r] = 2 * cosine[1][r];
-        }
-        for (int k = 0; k < basis; ++k) {
-            const double off = detuning[k], frequency = PI * (k + 1) + off;
-            double *s0 = sine[k & 1], *s1 = sine[1 - (k & 1)], *c0 = cosine[k & 1], *c1 = cosine[1 - (k & 1)];
-            for (int r = 0; r < rows; ++r) {
-                const double turn = off * x[r], half = 1 - 0.5 * turn * turn;
-                const double wave = (half * s1[r] + turn * c1[r]) * over[r];
-                const double wave_slope = (frequency * (half * c1[r] - turn * s1[r]) - wave) * over[r];
-                radial[(begin + r) * basis_width + k] = Real(envelope[r] * wave);
-                slopes[(begin + r) * basis_width + k] =
-                    Real((envelope_slope[r] * wave + envelope[r] * wave_slope) / cutoff);
-                s0[r] = twice[r] * s1[r] - s0[r];  // sin((k + 2) t) = 2 cos(t) sin((k + 1) t) - sin(k t)
-                c0[r] = twice[r] * c1[r] - c0[r];
-            }
-        }
-    }
+    me.radial_bar.zero(n * N);
+    for (int64_t p = 0; p < n; ++p)
+        for (int k = 0; k < 3; ++k) me.unit[3 * p + k] = Real(me.displacement[3 * p + k] / me.distance[p]);
+    for (int64_t begin = 0; begin < n; begin += TILE)
+        weights_.radial_functions(int(std::min<int64_t>(TILE, n - begin)), me.distance + begin, me.radial + begin * N,
+                                  me.radial_slope + begin * N);
 }
 
 // Messages of this thread's pairs, and what they add to atoms.
-template <class Real> void Network<Real>::pairs_forward(Worker<Real>& me, int l) {
+template <class Real> void Evaluation<Real>::pairs_forward(Worker<Real>& me, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
-    const Layer<Real>& layer = layers[l];
+    const Layer<Real>& layer = weights_.layers[l];
     LayerPairs<Real>& kept = me.layers[l];
     const int64_t n = me.n_pairs;
-    const int W = width;
+    const int W = weights_.width, N = weights_.basis_width;
     Real *const weights = kept.weights + 0, *const hidden = kept.hidden + 0, *const hidden_slope = kept.hidden_slope + 0;
     Real *const transport = kept.transport + 0, *const transport_slope = kept.transport_slope + 0;
     const Real* const phi = atoms_[l].phi + 0;
@@ -452,7 +181,7 @@ template <class Real> void Network<Real>::pairs_forward(Worker<Real>& me, int l)
     for (int64_t t = 0; t < count; ++t) {
         const Range tile = share(n, int(t), int(count));
         const int64_t rows = tile.end - tile.begin, start = tile.begin * W;
-        product(rows, me.radial + tile.begin * basis_width, basis_width, layer.radial.forward, weights + start, W);
+        product(rows, me.radial + tile.begin * N, N, layer.radial.forward, weights + start, W);
         for (int64_t r = 0; r < rows; ++r) {
             const int64_t i = me.first[tile.begin + r], j = me.second[tile.begin + r];
             const Real *phi_i = phi + i * W, *phi_j = phi + j * W, *w = weights + start + r * W;
@@ -498,9 +227,9 @@ template <class Real> void Network<Real>::pairs_forward(Worker<Real>& me, int l)
 }
 
 // phi of these atoms for a layer after the first.
-template <class Real> void Network<Real>::atoms_phi(Worker<Real>& me, int l, Range atoms) {
-    const Layer<Real>& layer = layers[l];
-    const int W = width;
+template <class Real> void Evaluation<Real>::atoms_phi(Worker<Real>& me, int l, Range atoms) {
+    const Layer<Real>& layer = weights_.layers[l];
+    const int W = weights_.width;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = begin * W;
         product(rows, features_ + start, W, layer.node_in.forward, me.tile_a + 0, W, layer.node_in.b());
@@ -510,11 +239,11 @@ template <class Real> void Network<Real>::atoms_phi(Worker<Real>& me, int l, Ran
 }
 
 // New vectors and features of these atoms from the sums over their neighbours.
-template <class Real> void Network<Real>::atoms_forward(Worker<Real>& me, int l, Range atoms) {
+template <class Real> void Evaluation<Real>::atoms_forward(Worker<Real>& me, int l, Range atoms) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
-    const Layer<Real>& layer = layers[l];
-    const int W = width;
+    const Layer<Real>& layer = weights_.layers[l];
+    const int W = weights_.width;
     Real* const vectors = atoms_[l].vectors + 0;
     Real* const updated = atoms_[l].updated + 0;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
@@ -546,39 +275,39 @@ template <class Real> void Network<Real>::atoms_forward(Worker<Real>& me, int l,
 
 // Energies of these atoms, and d(sum scales * energies)/d(features).
 template <class Real>
-void Network<Real>::readout(Worker<Real>& me, Range atoms, const double* scales, double* energies) {
+void Evaluation<Real>::readout(Worker<Real>& me, Range atoms, const double* scales, double* energies) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
-    const int W = width;
+    const int W = weights_.width;
     Real *const a = me.tile_a + 0, *const b = me.tile_b + 0;
     Real *const slope_a = me.tile_c + 0, *const slope_b = me.tile_c + int64_t(TILE) * W;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin);
-        product(rows, features_ + begin * W, W, readout_in.forward, a, W, readout_in.b());
+        product(rows, features_ + begin * W, W, weights_.readout_in.forward, a, W, weights_.readout_in.b());
         silu(a, slope_a, rows * W);
-        product(rows, a, W, readout_hidden.forward, b, W, readout_hidden.b());
+        product(rows, a, W, weights_.readout_hidden.forward, b, W, weights_.readout_hidden.b());
         silu(b, slope_b, rows * W);
         for (int64_t r = 0; r < rows; ++r) {
             V total{};
             const Real scale = Real(scales[begin + r]);
             for (int k = 0; k < W; k += L) {
-                total += load(b + r * W + k) * load(readout_out + k);
-                at(b + r * W + k) = scale * load(readout_out + k) * load(slope_b + r * W + k);
+                total += load(b + r * W + k) * load(weights_.readout_out + k);
+                at(b + r * W + k) = scale * load(weights_.readout_out + k) * load(slope_b + r * W + k);
             }
-            energies[begin + r] = double(scale * (sum<Real>(total) + readout_bias));
+            energies[begin + r] = double(scale * (sum<Real>(total) + weights_.readout_bias));
         }
-        product(rows, b, W, readout_hidden.backward, a, W);
+        product(rows, b, W, weights_.readout_hidden.backward, a, W);
         for (int64_t k = 0; k < rows * W; k += L) at(a + k) *= load(slope_a + k);
-        product(rows, a, W, readout_in.backward, features_bar_ + begin * W, W);
+        product(rows, a, W, weights_.readout_in.backward, features_bar_ + begin * W, W);
     }
 }
 
 // Gradient of these atoms' new vectors, and its product with W4.
-template <class Real> void Network<Real>::atoms_backward(Worker<Real>& me, int l, Range atoms) {
+template <class Real> void Evaluation<Real>::atoms_backward(Worker<Real>& me, int l, Range atoms) {
     constexpr int L = LANES<Real>;
-    const Layer<Real>& layer = layers[l];
-    const int W = width;
-    const bool last = l + 1 == int(layers.size());
+    const Layer<Real>& layer = weights_.layers[l];
+    const int W = weights_.width;
+    const bool last = l + 1 == int(weights_.layers.size());
     const Real* const vectors = atoms_[l].vectors + 0;
     const Real* const updated = atoms_[l].updated + 0;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
@@ -598,13 +327,13 @@ template <class Real> void Network<Real>::atoms_backward(Worker<Real>& me, int l
 }
 
 // Gradients of units and radial functions of this thread's pairs, and what they add to gradients of atoms.
-template <class Real> void Network<Real>::pairs_backward(Worker<Real>& me, int l) {
+template <class Real> void Evaluation<Real>::pairs_backward(Worker<Real>& me, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
-    const Layer<Real>& layer = layers[l];
+    const Layer<Real>& layer = weights_.layers[l];
     const LayerPairs<Real>& kept = me.layers[l];
     const int64_t n = me.n_pairs;
-    const int W = width;
+    const int W = weights_.width, N = weights_.basis_width;
     const Real* const phi = atoms_[l].phi + 0;
     const Real* const vectors = l ? atoms_[l - 1].vectors + 0 : nullptr;
     Real *const hidden_bar = me.tile_a + 0, *const transport_bar = me.tile_b + 0;
@@ -668,16 +397,15 @@ template <class Real> void Network<Real>::pairs_backward(Worker<Real>& me, int l
                 at(me.messages + j * W + k) += weighted * load(phi_i + k);
             }
         }
-        product<Real, true>(rows, product_bar, W, layer.radial.backward, me.radial_bar + tile.begin * basis_width,
-                            basis_width);
+        product<Real, true>(rows, product_bar, W, layer.radial.backward, me.radial_bar + tile.begin * N, N);
     }
 }
 
 // Gradients of these atoms' features and vectors before a layer after the first.
-template <class Real> void Network<Real>::atoms_phi_backward(Worker<Real>& me, int l, Range atoms) {
+template <class Real> void Evaluation<Real>::atoms_phi_backward(Worker<Real>& me, int l, Range atoms) {
     constexpr int L = LANES<Real>;
-    const Layer<Real>& layer = layers[l];
-    const int W = width;
+    const Layer<Real>& layer = weights_.layers[l];
+    const int W = weights_.width;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = begin * W;
         std::memset(static_cast<void*>(me.tile_a + 0), 0, size_t(rows * W) * sizeof(Real));
@@ -694,13 +422,14 @@ template <class Real> void Network<Real>::atoms_phi_backward(Worker<Real>& me, i
 }
 
 // Forces and virial (sum of displacement x gradient) of this thread's pairs.
-template <class Real> void Network<Real>::pair_forces(Worker<Real>& me, int64_t n_atoms) {
+template <class Real> void Evaluation<Real>::pair_forces(Worker<Real>& me, int64_t n_atoms) {
+    const int64_t N = weights_.basis_width;
     double* const forces = me.forces + 0;
     me.forces.zero(3 * n_atoms);
     std::memset(me.virial, 0, sizeof me.virial);
     for (int64_t p = 0; p < me.n_pairs; ++p) {
         Real slope = 0;
-        for (int k = 0; k < basis; ++k) slope += me.radial_bar[p * basis_width + k] * me.radial_slope[p * basis_width + k];
+        for (int k = 0; k < weights_.basis; ++k) slope += me.radial_bar[p * N + k] * me.radial_slope[p * N + k];
         const double r = me.distance[p];
         double along = 0;
         for (int x = 0; x < 3; ++x) along += double(me.unit_bar[3 * p + x]) * double(me.unit[3 * p + x]);
@@ -715,11 +444,11 @@ template <class Real> void Network<Real>::pair_forces(Worker<Real>& me, int64_t 
 }
 
 template <class Real>
-int Network<Real>::evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions,
+int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions,
                             int64_t candidates, const int64_t* first, const int64_t* second, const double* translations,
                             int threads, double* energies, double* forces, double* virial) {
     std::lock_guard<std::mutex> alone(busy_);
-    const int W = width, n_layers = int(layers.size());
+    const int W = weights_.width, n_layers = int(weights_.layers.size());
     for (int64_t k = 0; k < 3 * n; ++k)
         if (!std::isfinite(positions[k])) return NOT_FINITE;  // in no pair, but must not pass unseen
 #ifndef _OPENMP
@@ -771,10 +500,10 @@ int Network<Real>::evaluate(int64_t n, const int64_t* numbers, const double* sca
         }
 #pragma omp barrier
         if (!exhausted) {
-            radial_functions(me);
+            describe_pairs(me);
             for (int64_t i = mine.begin; i < mine.end; ++i) {
-                std::memcpy(features_ + i * W, embedding + numbers[i] * W, size_t(W) * sizeof(Real));
-                std::memcpy(atoms_[0].phi + i * W, first_phi + numbers[i] * W, size_t(W) * sizeof(Real));
+                std::memcpy(features_ + i * W, weights_.embedding + numbers[i] * W, size_t(W) * sizeof(Real));
+                std::memcpy(atoms_[0].phi + i * W, weights_.first_phi + numbers[i] * W, size_t(W) * sizeof(Real));
             }
             for (int l = 0; l < n_layers; ++l) {
 #pragma omp barrier
@@ -809,33 +538,4 @@ int Network<Real>::evaluate(int64_t n, const int64_t* numbers, const double* sca
     return DONE;
 }
 
-template <class Real>
-void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies,
-             const void* const* weights) {
-    try {
-        return new Network<Real>(features, basis, layers, species, cutoff, frequencies,
-                                 reinterpret_cast<const Real* const*>(weights));
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-}
-
 }  // namespace
-
-// The two types of numbers, to be called from Python. Arguments as in Network; Angstrom and eV.
-#define INTERFACE(NAME, REAL)                                                                                          \
-    extern "C" void* NAME##_create(int features, int basis, int layers, int species, double cutoff,                    \
-                                   const double* frequencies, const void* const* weights) {                            \
-        return create<REAL>(features, basis, layers, species, cutoff, frequencies, weights);                           \
-    }                                                                                                                  \
-    extern "C" void NAME##_destroy(void* network) { delete static_cast<Network<REAL>*>(network); }                     \
-    extern "C" int NAME##_evaluate(void* network, int64_t atoms, const int64_t* numbers, const double* scales,         \
-                                   const double* positions, int64_t pairs, const int64_t* first,                       \
-                                   const int64_t* second, const double* translations, int threads, double* energies,   \
-                                   double* forces, double* virial) {                                                   \
-        return static_cast<Network<REAL>*>(network)->evaluate(atoms, numbers, scales, positions, pairs, first, second, \
-                                                              translations, threads, energies, forces, virial);        \
-    }
-
-INTERFACE(float32, float)
-INTERFACE(float64, double)

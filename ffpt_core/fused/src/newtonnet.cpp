@@ -1,0 +1,57 @@
+// What Python calls: NewtonNet in float32 and float64. Lengths in Angstrom, energies in eV.
+
+#include "evaluation.hpp"
+#include "training.hpp"
+
+namespace {
+
+template <class Real> struct Network {
+    Weights<Real> weights;
+    Evaluation<Real> evaluation{weights};
+    Training<Real> training{weights};
+};
+
+template <class Real> void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies) {
+    try {
+        return new Network<Real>{Weights<Real>(features, basis, layers, species, cutoff, frequencies)};
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
+template <class Real> int load(void* network, const void* const* weights) {
+    try {
+        static_cast<Network<Real>*>(network)->weights.load(reinterpret_cast<const Real* const*>(weights));
+        return DONE;
+    } catch (const std::bad_alloc&) {
+        return OUT_OF_MEMORY;
+    }
+}
+
+}  // namespace
+
+#define INTERFACE(NAME, REAL)                                                                                          \
+    extern "C" void* NAME##_create(int features, int basis, int layers, int species, double cutoff,                    \
+                                   const double* frequencies) {                                                        \
+        return create<REAL>(features, basis, layers, species, cutoff, frequencies);                                    \
+    }                                                                                                                  \
+    extern "C" void NAME##_destroy(void* network) { delete static_cast<Network<REAL>*>(network); }                     \
+    extern "C" int NAME##_load(void* network, const void* const* weights) { return load<REAL>(network, weights); }     \
+    extern "C" int NAME##_evaluate(void* network, int64_t atoms, const int64_t* numbers, const double* scales,         \
+                                   const double* positions, int64_t pairs, const int64_t* first,                       \
+                                   const int64_t* second, const double* translations, int threads, double* energies,   \
+                                   double* forces, double* virial) {                                                   \
+        return static_cast<Network<REAL>*>(network)->evaluation.evaluate(                                              \
+            atoms, numbers, scales, positions, pairs, first, second, translations, threads, energies, forces, virial); \
+    }                                                                                                                  \
+    extern "C" int NAME##_gradient(void* network, int64_t atoms, const int64_t* numbers, const double* value_weights,  \
+                                   const double* tangent_weights, const double* positions, const double* velocities,   \
+                                   const int64_t* first, const int64_t* second, const double* translations,            \
+                                   int64_t chunks, const int64_t* bounds, int threads, void* const* gradients) {       \
+        return static_cast<Network<REAL>*>(network)->training.gradient(                                                \
+            atoms, numbers, value_weights, tangent_weights, positions, velocities, first, second, translations, chunks,\
+            reinterpret_cast<const Chunk*>(bounds), threads, reinterpret_cast<REAL* const*>(gradients));               \
+    }
+
+INTERFACE(float32, float)
+INTERFACE(float64, double)
