@@ -121,7 +121,7 @@ class Potential(nn.Module):
 
         Args:
             numbers: (n_atoms,) int64.
-            positions: (n_atoms, 3) Angstrom, in the network's type.
+            positions: (n_atoms, 3) Angstrom; in float64 their differences keep all digits.
             pairs: (2, n_pairs) int64 into the atoms of the whole batch.
             translations: (n_pairs, 3) Angstrom or None for isolated molecules.
             frames: (n_atoms,) int64, the frame of each atom.
@@ -134,11 +134,12 @@ class Potential(nn.Module):
         displacements = positions.index_select(0, first) - positions.index_select(0, second)
         if translations is not None:
             displacements = displacements + translations
-        scales = self.scales.index_select(0, numbers).to(positions.dtype)
-        atomic, gradient = self.network(numbers, pairs, displacements, scales)
+        scales = self.scales.index_select(0, numbers).to(self.dtype)
+        atomic, gradient = self.network(numbers, pairs, displacements.to(self.dtype), scales)
         energies = torch.zeros(n_frames, dtype=atomic.dtype, device=atomic.device)
         energies = energies.index_add(0, frames, scales * atomic)
-        forces = torch.zeros_like(positions).index_add(0, second, gradient).index_add(0, first, gradient, alpha=-1)
+        forces = torch.zeros_like(positions, dtype=gradient.dtype)
+        forces = forces.index_add(0, second, gradient).index_add(0, first, gradient, alpha=-1)
         return energies, forces
 
     def shift_energies(self, numbers: Tensor, frames: Tensor, n_frames: int) -> Tensor:

@@ -255,7 +255,7 @@ MOLECULES = [
 def test_weight_gradients_are_those_of_autograd(threads, count, frames, sizes) -> None:
     threads(count)
     potential = _potential(torch.float64, *sizes).train()
-    batch = FrameBatches(Dataset.from_atoms(frames), 5.0, torch.float64)[np.arange(len(frames))]
+    batch = FrameBatches(Dataset.from_atoms(frames), 5.0)[np.arange(len(frames))]
     expected = _gradients(potential, potential, batch)
     fused = FusedTraining(potential)
     for _ in range(2):
@@ -268,7 +268,7 @@ def test_weight_gradients_are_those_of_autograd(threads, count, frames, sizes) -
 
 def test_training_follows_its_weights() -> None:
     potential = _potential(torch.float64, 32, 8, 2).train()
-    batch = FrameBatches(Dataset.from_atoms(MOLECULES), 5.0, torch.float64)[np.arange(5)]
+    batch = FrameBatches(Dataset.from_atoms(MOLECULES), 5.0)[np.arange(5)]
     fused = FusedTraining(potential)
     before = fused(*batch[:6])[0]
     with torch.no_grad():

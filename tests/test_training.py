@@ -193,7 +193,7 @@ def test_batches_pass_every_frame_once_before_any_returns() -> None:
 def test_batches_of_mixed_and_periodic_frames() -> None:
     periodic = Atoms("OH", [[0, 0, 0], [0, 0, 1]], cell=[3, 4, 9], pbc=True)
     frames = [Atoms("OHH", np.eye(3)), periodic, Atoms("O", [[0, 0, 0]]), Atoms("OH", [[0, 0, 0], [0, 0, 6.0]])]
-    batches = FrameBatches(Dataset.from_atoms(frames), cutoff=5.0, dtype=torch.float64)
+    batches = FrameBatches(Dataset.from_atoms(frames), cutoff=5.0)
     alone = {k: batches[np.array([k])] for k in range(4)}
     assert [alone[k].pairs.shape[1] for k in (0, 2, 3)] == [3, 0, 0]
     together = batches[np.array([3, 1, 0])]

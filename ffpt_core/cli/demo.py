@@ -37,7 +37,6 @@ def demo(
             epochs=2,
             replicas=2,
             lengths={500: 0.1, 1000: 0.05},
-            compile=False,
             seed=seed,
         )
     report = aspirin.run(output.resolve(), settings)

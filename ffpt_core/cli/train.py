@@ -33,7 +33,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of the weights, the division of the data and their order.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    compile: Annotated[bool | None, typer.Option(help="Compile the network (needs a C++ compiler).")] = None,
+    kernel: Annotated[str | None, typer.Option(help="On a CPU: fused (needs a C++ compiler), torch or auto.")] = None,
 ) -> None:
     """Train a potential; the same command continues a run that was stopped.
 
@@ -67,7 +67,7 @@ def train(
         "start": start, "output": output, "epochs": epochs, "frames_per_epoch": frames_per_epoch,
         "learning_rate": learning_rate, "batch_size": batch_size, "gradient_clip": gradient_clip,
         "ema": ema, "precision": precision,
-        "seed": seed, "device": device, "threads": threads, "compile": compile,
+        "seed": seed, "device": device, "threads": threads, "kernel": kernel,
     }  # fmt: skip
     given: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
     for name, section in sections.items():

@@ -6,7 +6,6 @@ same few reference frames for the same number of epochs; one of them was pre-tra
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from ffpt_core.demos.aspirin_settings import (
 from ffpt_core.demos.runner import Runner, Step, step
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
+from ffpt_core.fused import load_kernel
 from ffpt_core.progress import console
 from ffpt_core.sampling import SIGMA
 
@@ -45,12 +45,12 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, settings)
     _write_data(folder, settings)
-    compile_flag = "--compile" if settings.compile and _has_compiler() else "--no-compile"
+    _mention_kernel()
     runner = Runner(folder)
     runner.run([step("teacher", "GAFF-2.11 teacher of aspirin", "teacher", "aspirin", "-o", "teacher")])
     runner.run(
-        [*_pretraining(settings, compile_flag), _training(FINETUNED, settings, compile_flag)],
-        [_training(SCRATCH, settings, compile_flag), *_dynamics(SCRATCH, settings, jobs=1)],
+        [*_pretraining(settings), _training(FINETUNED, settings)],
+        [_training(SCRATCH, settings), *_dynamics(SCRATCH, settings, jobs=1)],
     )
     runner.run(_dynamics(FINETUNED, settings, jobs=2))
     runner.run(_scans(), [_evaluation(), *_analyses(settings)])
@@ -59,11 +59,10 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     return folder / "report.html"
 
 
-def _has_compiler() -> bool:
-    found = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-    if not found:
-        console.print("no C++ compiler found: training runs uncompiled, about 1.5 times slower")
-    return found
+def _mention_kernel() -> None:
+    reason = load_kernel()
+    if isinstance(reason, str):
+        console.print(f"training and MD run in PyTorch, about three times slower than they could: {reason}")
 
 
 def _check_settings(folder: Path, settings: Settings) -> None:
@@ -86,7 +85,7 @@ def _write_data(folder: Path, settings: Settings) -> None:
             frames[np.sort(chosen)].save(path)
 
 
-def _pretraining(settings: Settings, compile_flag: str) -> list[Step]:
+def _pretraining(settings: Settings) -> list[Step]:
     return [
         step(
             "rattle", f"{settings.rattled_frames:,} rattled frames, labelled by the teacher",
@@ -98,13 +97,13 @@ def _pretraining(settings: Settings, compile_flag: str) -> list[Step]:
             "train", "--data", "rattled.npz", "--n-validation", 200, "--loss", "robust", "--schedule", "cosine",
             "--learning-rate", RATES[PRETRAINED], "--warmup", 200, "--gradient-clip", 500, "--ema", 0.995,
             "--epochs", 10,
-            "--frames-per-epoch", (settings.rattled_frames - 200) // 10, compile_flag,
+            "--frames-per-epoch", (settings.rattled_frames - 200) // 10,
             "--seed", settings.seed, "--threads", 1, "-o", RUNS[PRETRAINED],
         ),
     ]  # fmt: skip
 
 
-def _training(name: str, settings: Settings, compile_flag: str) -> Step:
+def _training(name: str, settings: Settings) -> Step:
     """From scratch and fine-tuning differ in the starting weights and the first learning rate alone."""
     fine = name == FINETUNED
     start = ("--start", f"{RUNS[PRETRAINED]}/potential.pt") if fine else ()
@@ -112,7 +111,7 @@ def _training(name: str, settings: Settings, compile_flag: str) -> Step:
         RUNS[name], "Fine-tuning on GFN2-xTB frames" if fine else "Training from scratch on the same frames",
         "train", "--data", "gfn2-train.npz", "--n-train", settings.n_train, "--n-validation", settings.n_validation,
         "--test", "gfn2-test.npz", *start, "--schedule", "cosine", "--learning-rate", RATES[name], "--batch-size", 5,
-        "--ema", 0.99, "--epochs", settings.epochs, compile_flag, "--seed", settings.seed, "--threads", 1,
+        "--ema", 0.99, "--epochs", settings.epochs, "--seed", settings.seed, "--threads", 1,
         "-o", RUNS[name],
     )  # fmt: skip
 

@@ -30,7 +30,6 @@ class Settings:
         epochs: of fine-tuning, and of training from scratch.
         replicas: MD runs of each potential at each temperature.
         lengths: ps of each, by temperature in K.
-        compile: compile the networks for training, where there is a C++ compiler.
         seed: of everything.
     """
 
@@ -40,7 +39,6 @@ class Settings:
     epochs: int = 60
     replicas: int = 4
     lengths: Mapping[int, float] = field(default_factory=lambda: {500: 10.0, 1000: 5.0})
-    compile: bool = True
     seed: int = 0
 
 

@@ -20,7 +20,7 @@ _BLOCK = 2_000_000  # candidate pairs examined at once: about 100 MB
 class Batch(NamedTuple):
     """Frames behind one another; the first six fields are the arguments of Potential.forward.
 
-    Energies are float64 labels as they stand; forces in the precision of training.
+    All in float64: differences of positions, and of labels and their shifts, are taken before a network's own type.
     """
 
     numbers: Tensor  # (n_atoms,) int64
@@ -106,12 +106,10 @@ class FrameBatches(torch.utils.data.Dataset[Batch]):
     Args:
         dataset: labelled frames.
         cutoff: Angstrom.
-        dtype: type of positions and forces.
     """
 
-    def __init__(self, dataset: Dataset, cutoff: float, dtype: torch.dtype) -> None:
+    def __init__(self, dataset: Dataset, cutoff: float) -> None:
         self.dataset = dataset
-        self.dtype = dtype
         self.frame_pairs = FramePairs(dataset, cutoff)
 
     def __len__(self) -> int:
@@ -125,19 +123,15 @@ class FrameBatches(torch.utils.data.Dataset[Batch]):
         pairs = table.pairs[:, table.rows(frames)] + np.repeat(first_atoms, table.counts[frames])
 
         translations = table.translations(frames)
-
-        def tensor(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array).to(self.dtype)
-
         return Batch(
             numbers=torch.from_numpy(dataset.numbers[atoms]),
-            positions=tensor(dataset.positions[atoms]),
+            positions=torch.from_numpy(dataset.positions[atoms]),
             pairs=torch.from_numpy(pairs),
-            translations=None if translations is None else tensor(translations),
+            translations=None if translations is None else torch.from_numpy(translations),
             frames=torch.from_numpy(np.repeat(np.arange(len(frames)), counts)),
             n_frames=len(frames),
             energies=None if dataset.energies is None else torch.from_numpy(dataset.energies[frames]),
-            forces=None if dataset.forces is None else tensor(dataset.forces[atoms]),
+            forces=None if dataset.forces is None else torch.from_numpy(dataset.forces[atoms]),
         )
 
 

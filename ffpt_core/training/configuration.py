@@ -88,7 +88,9 @@ class TrainingConfiguration(_Section):
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, gt=0, description="CPU threads (default: all)")
-    compile: bool = Field(False, description="compile the network (about 1.5 times faster; needs a C++ compiler)")
+    kernel: Literal["auto", "fused", "torch"] = Field(
+        "auto", description="what computes on a CPU: the C++ kernel, which needs a compiler, or PyTorch"
+    )
     tensorboard: bool = Field(False, description="also write TensorBoard events")
 
     @property

@@ -57,7 +57,7 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tup
     """
     potential.check_elements(dataset.numbers)
     evaluate = _fused(potential) if choose_kernel("auto", potential) == "fused" else _torch(potential)
-    batches = FrameBatches(dataset, potential.cutoff, torch.float64)
+    batches = FrameBatches(dataset, potential.cutoff)
     energies, forces = [], []
     with progress_bar("evaluating", len(dataset)) as advance:
         for first in range(0, len(dataset), batch_size):
@@ -70,13 +70,11 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tup
 
 
 Evaluate = Callable[[Batch], tuple[np.ndarray, np.ndarray]]
-"""A batch in float64 to (n_frames,) energies and (n_atoms, 3) forces."""
+"""A batch to (n_frames,) energies and (n_atoms, 3) forces."""
 
 
 def _torch(potential: Potential) -> Evaluate:
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        translations = None if batch.translations is None else batch.translations.to(potential.dtype)
-        batch = batch._replace(positions=batch.positions.to(potential.dtype), translations=translations)
         batch = batch.to(potential.device)
         with torch.no_grad():
             energies, forces = potential(*batch[:6])

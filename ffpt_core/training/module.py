@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import lightning
@@ -13,10 +14,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ffpt_core.errors import FfptError
+from ffpt_core.fused import FusedTraining
 from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.potential import Potential
 from ffpt_core.training.batches import Batch
 from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
+
+Evaluation = Callable[..., tuple[Tensor, Tensor]]
 
 
 def loss_terms(configuration: LossConfiguration, energy_errors: Tensor, force_errors: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,13 +45,19 @@ class PotentialModule(lightning.LightningModule):
         potential: what to train, already on its precision.
         configuration: the run.
         total_steps: optimiser steps of the whole run (for the cosine).
+        kernel: "fused" or "torch" (see ffpt_core.fused.choose_kernel).
     """
 
-    def __init__(self, potential: Potential, configuration: TrainingConfiguration, total_steps: int) -> None:
+    def __init__(
+        self, potential: Potential, configuration: TrainingConfiguration, total_steps: int, kernel: str
+    ) -> None:
         super().__init__()
         self.potential = potential
         self.configuration = configuration
         self.total_steps = total_steps
+        self.kernel = kernel
+        self._training = self._evaluation_of(potential)
+        self._validation = self._training
         self.history: list[dict[str, float]] = []
         self.best_loss = math.inf
         self.plateau: ReduceLROnPlateau | None = None
@@ -64,17 +74,21 @@ class PotentialModule(lightning.LightningModule):
             self.plateau = ReduceLROnPlateau(self._optimizer, factor=schedule.factor, patience=schedule.patience)
         return self._optimizer
 
-    def errors(self, batch: Batch, potential: Potential) -> tuple[Tensor, Tensor]:
+    def _evaluation_of(self, potential: Potential) -> Evaluation:
+        """The arguments of Potential.forward to energies and forces with a gradient."""
+        # A bound method, so that the potential is not a second part of this module.
+        return FusedTraining(potential) if self.kernel == "fused" else potential.__call__
+
+    def errors(self, batch: Batch, evaluate: Evaluation) -> tuple[Tensor, Tensor]:
         """(n_frames,) energy errors, eV, and (n_atoms, 3) force errors, eV/Angstrom, of a batch."""
-        energies, forces = potential(*batch[:6])
-        # Labels lose their large part in float64, before they meet a float32 network.
-        shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
-        labels = energies.detach() if batch.energies is None else (batch.energies - shifts).to(energies.dtype)
+        energies, forces = evaluate(*batch[:6])
+        shifts = self.potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
+        labels = energies.detach() if batch.energies is None else batch.energies - shifts
         return energies - labels, forces - (forces.detach() if batch.forces is None else batch.forces)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The weighted loss of one batch."""
-        energy, force = loss_terms(self.configuration.loss, *self.errors(batch, self.potential))
+        energy, force = loss_terms(self.configuration.loss, *self.errors(batch, self._training))
         loss = self.configuration.loss.energy_weight * energy + self.configuration.loss.force_weight * force
         if not torch.isfinite(loss):
             raise FfptError(
@@ -104,9 +118,12 @@ class PotentialModule(lightning.LightningModule):
         if self.averaged is not None:
             self.averaged.update_parameters(self.potential.network)
 
+    def on_validation_epoch_start(self) -> None:
+        self._validation = self._evaluation_of(self.current_potential())
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Sums of absolute and squared errors of the weights that would be saved now."""
-        energy, force = self.errors(batch, self.current_potential())
+        energy, force = self.errors(batch, self._validation)
         self._add("energy_mae", energy.abs().mean(), len(energy))
         self._add("energy_mse", energy.square().mean(), len(energy))
         self._add("force_mae", force.abs().mean(), len(force))

@@ -14,10 +14,10 @@ import torch
 
 from ffpt_core import __version__
 from ffpt_core.analysis.style import save_figure
-from ffpt_core.compilation import compiling
 from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
+from ffpt_core.fused import choose_kernel
 from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.potential import Potential, load
 from ffpt_core.progress import console
@@ -179,24 +179,21 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
     potential.metadata = _metadata(configuration, frames)
     potential.train()
 
-    dtype = getattr(torch, configuration.precision)
+    accelerator = _accelerator(configuration.device)
+    kernel = choose_kernel(configuration.kernel, potential) if accelerator == "cpu" else "torch"
     sampler = ShuffledFrames(len(frames.train), batch_size, configuration.frames_per_epoch, configuration.seed)
-    module = PotentialModule(potential, configuration, total_steps=len(sampler) * configuration.epochs)
-    if configuration.compile:
-        compile_network(potential, FrameBatches(frames.validation[:1], potential.cutoff, dtype))
-    loader = torch.utils.data.DataLoader(
-        FrameBatches(frames.train, potential.cutoff, dtype), sampler=sampler, batch_size=None
-    )
+    module = PotentialModule(potential, configuration, len(sampler) * configuration.epochs, kernel)
+    loader = torch.utils.data.DataLoader(FrameBatches(frames.train, potential.cutoff), sampler=sampler, batch_size=None)
     validation_frames = [
         np.arange(first, min(first + batch_size, len(frames.validation)))
         for first in range(0, len(frames.validation), batch_size)
     ]
     validation_loader = torch.utils.data.DataLoader(
-        FrameBatches(frames.validation, potential.cutoff, dtype), sampler=validation_frames, batch_size=None
+        FrameBatches(frames.validation, potential.cutoff), sampler=validation_frames, batch_size=None
     )
     checkpoint = folder / CHECKPOINT
     trainer = lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(configuration.device, configuration.device),
+        accelerator=accelerator,
         devices=1,
         max_epochs=configuration.epochs,
         gradient_clip_val=configuration.gradient_clip,
@@ -216,20 +213,11 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
     return module.history
 
 
-def compile_network(potential: Potential, sample: FrameBatches) -> None:
-    """Compile the network in place and hold it against the uncompiled one.
-
-    Raises:
-        FfptError: no C++ compiler, or results that differ.
-    """
-    batch = sample[np.arange(len(sample))]
-    with torch.no_grad():
-        expected = potential(*batch[:6])
-        with compiling(potential.network):
-            compiled = potential(*batch[:6])
-    for ours, theirs in zip(expected, compiled, strict=True):
-        if not torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4):
-            raise FfptError("the compiled network gives other results than the plain one; set compile: false")
+def _accelerator(device: str) -> str:
+    """Lightning's name of a device of the configuration."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"cuda": "gpu"}.get(device, device)
 
 
 def _tensorboard(folder: Path) -> Any:
