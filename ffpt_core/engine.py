@@ -29,6 +29,8 @@ class _EngineModule(nn.Module):
     Differences of positions are formed in float64 and energies are summed in float64, whatever the type of the
     network: a float32 network keeps energy differences far from the origin and of large total energies.
 
+    A module keeps its pair list from call to call (see update_pairs): it is for one thread at a time.
+
     Args:
         potential: what to evaluate; its weights are copied.
         numbers: atomic numbers of the atoms, in order.
@@ -72,7 +74,7 @@ class _EngineModule(nn.Module):
         self.register_buffer("shift", potential.shifts.index_select(0, z).sum())
         self.register_buffer("pbc", torch.full((3,), periodic, dtype=torch.bool, device=device))
         # The pair list is kept between calls, with what it was made for. Attributes that forward assigns survive
-        # freezing, and every Context clones the module: none sees the list of another.
+        # freezing, and every Context of a TorchForce clones the module: none sees the list of another.
         self.register_buffer("shifts", torch.zeros(0, 3, dtype=torch.float64, device=device))
         self.register_buffer("listed_positions", torch.zeros(0, 3, dtype=torch.float64, device=device))
         self.register_buffer("listed_inverse", torch.eye(3, dtype=torch.float64, device=device))
@@ -111,11 +113,10 @@ class _EngineModule(nn.Module):
             x: (n_atoms, 3) Angstrom, float64.
             cell: (3, 3) Angstrom.
         """
-        reach = self.cutoff + self.skin
         if self.listed_positions.shape[0] != x.shape[0] or not still_complete(
             x, cell, self.listed_positions, self.listed_inverse, self.cutoff, self.skin
         ):
-            self.pairs, self.shifts = find_pairs(x, cell, self.pbc, reach)
+            self.pairs, self.shifts = find_pairs(x, cell, self.pbc, self.cutoff + self.skin)
             # A copy: x may be the memory of the engine.
             self.listed_positions, self.listed_inverse = x.clone(), torch.linalg.inv(cell)
 

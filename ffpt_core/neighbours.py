@@ -1,9 +1,9 @@
 """Half pair lists for numpy callers, by vesin's cell list; and one that is kept while atoms move.
 
-A pair list is an int64 array (2, n_pairs) of first and second atoms, first <= second, sorted by the first and then by
-the second, with whole numbers of cells (n_pairs, 3): the displacement of pair p is
-``x[first] - x[second] + shifts[p] @ cell``. Of a pair of an atom with an image of itself, one of shifts and -shifts is
-listed. ffpt_core.pairs has the same lists in tensor code.
+A pair list is an int64 array (2, n_pairs) of first and second atoms, first <= second, with whole numbers of cells
+(n_pairs, 3): the displacement of pair p is ``x[first] - x[second] + shifts[p] @ cell``. It is sorted by first atom,
+second atom and shifts, in this order; of an atom and its own images, each comes once, with the first number of its
+shifts that is not zero positive. ffpt_core.pairs has the same lists in tensor code.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _complete(cell: np.ndarray | None, pbc: np.ndarray) -> np.ndarray:
     completed = np.zeros((3, 3)) if cell is None else np.array(cell, dtype=np.float64)
     if not pbc.all():
         completed = tensor_pairs.complete_cell(torch.from_numpy(completed), torch.from_numpy(pbc)).numpy()
-    if not abs(np.linalg.det(completed)) > 1e-6:  # NaN too
+    with np.errstate(invalid="ignore"):
+        volume = abs(np.linalg.det(completed))
+    if not volume > 1e-6:  # NaN too
         raise FfptError("a periodic structure needs a cell: its cell vectors are zero or lie in a plane")
     return completed
 
@@ -69,25 +71,30 @@ def _half_list(
     if not finite.all():
         pairs, shifts = _half_list(positions[finite], cell, pbc, cutoff)
         return np.flatnonzero(finite)[pairs], shifts
-    fractional = positions @ np.linalg.inv(cell) if pbc.any() else positions
+    inverse = np.linalg.inv(cell)
+    fractional = positions @ inverse
     low, high = fractional.min(axis=0), fractional.max(axis=0)
-    box, points = cell, positions
-    if pbc.any() and not pbc.all():
-        # vesin 0.6 looks through all cells along a direction without periodicity when another one is periodic. A
-        # periodic box with a cutoff of vacuum on both sides of the atoms has the same pairs.
-        box = np.where(pbc, 1.0, high - low + 2 * cutoff)[:, None] * cell
-        points = positions + np.where(pbc, 0.0, cutoff - low) @ cell
-    extents = 1 / np.linalg.norm(np.linalg.inv(box), axis=0) if pbc.any() else high - low
-    farthest = np.maximum(high, -low).max(where=pbc, initial=0.0)
-    if np.prod(np.maximum(1.0, 1.01 * extents / cutoff)) > _MOST_CELLS or farthest > _FARTHEST:
+    # vesin 0.6 looks through all cells along a direction without periodicity when another one is periodic. A periodic
+    # box with a cutoff of vacuum on both sides of the atoms has the same pairs.
+    in_vacuum = ~pbc & pbc.any()
+    spans = np.where(pbc, 1.0, high - low) + np.where(in_vacuum, 2 * cutoff, 0.0)
+    n_cells = np.maximum(1.0, 1.01 * spans / np.linalg.norm(inverse, axis=0) / cutoff).prod()
+    if n_cells > _MOST_CELLS or np.maximum(high, -low).max(where=pbc, initial=0.0) > _FARTHEST:
         return _own_list(positions, cell, pbc, cutoff)
+    box = np.where(in_vacuum, spans, 1.0)[:, None] * cell
+    points = positions + np.where(in_vacuum, cutoff - low, 0.0) @ cell if in_vacuum.any() else positions
     # One thread: a list is made seldom, and threads of its own would fight with those of torch and OpenMM.
     calculator = vesin.NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
-    found, counts = calculator.compute(points, box, bool(pbc.any()), quantities="PS", copy=False)
+    found, shifts = calculator.compute(points, box, bool(pbc.any()), quantities="PS", copy=False)
     keys = found[:, 0].astype(np.int64) * len(positions) + found[:, 1].astype(np.int64)
+    shifts = -shifts  # vesin's vectors go from the first atom to the second
+    own = np.flatnonzero(found[:, 0] == found[:, 1])
+    shifts[own] *= np.where(np.sign(shifts[own]) @ [4, 2, 1] < 0, -1, 1)[:, None].astype(np.int32)
     order = np.argsort(keys, kind="stable")
+    if pbc.any() and np.any(np.diff(keys[order]) == 0):  # a thin cell: several images of a pair
+        order = np.lexsort((*shifts.T[::-1], keys))
     first, second = np.divmod(keys[order], len(positions))
-    return np.stack([first, second]), -counts[order]  # vesin's vectors go from the first atom to the second
+    return np.stack([first, second]), shifts[order]
 
 
 def _own_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,10 @@
 """Half pair lists in tensor code: every pair of atoms (and of periodic images) closer than a cutoff, once.
 
-A pair list is an int64 tensor (2, n_pairs) of first and second atoms, sorted by the first, with the number of
-cells along each cell vector by which the second atom is moved back: the displacement of pair p is
-``x[first] - x[second] + shifts[p] @ cell``. Everything here is plain tensor code that TorchScript compiles, for
-exported potentials, which run without ffpt; numpy callers have ffpt_core.neighbours.
+A pair list is an int64 tensor (2, n_pairs) of first and second atoms, first <= second, with whole numbers of cells
+(n_pairs, 3): the displacement of pair p is ``x[first] - x[second] + shifts[p] @ cell``. It is sorted by first atom,
+second atom and shifts, in this order; of an atom and its own images, each comes once, with the first number of its
+shifts that is not zero positive. Everything here is plain tensor code that TorchScript compiles, for exported
+potentials, which run without ffpt; numpy callers have the same lists, faster, from ffpt_core.neighbours.
 """
 
 # TorchScript reads the annotations of this file: no postponed evaluation here.
@@ -85,7 +86,7 @@ def find_pairs(
         at_once: candidate pairs examined at once, which bounds the memory.
 
     Returns:
-        (2, n_pairs) int64 first <= second, sorted; and (n_pairs, 3) shifts, whole numbers in the type of positions.
+        (2, n_pairs) int64, and (n_pairs, 3) shifts, whole numbers in the type of positions; see the head of this file.
     """
     n_atoms, device = positions.shape[0], positions.device
     found_keys: List[Tensor] = [torch.zeros(0, dtype=torch.int64, device=device)]
@@ -148,9 +149,15 @@ def find_pairs(
         first, second = order.index_select(0, first), order.index_select(0, second)
         found_keys.append(torch.minimum(first, second) * n_atoms + torch.maximum(first, second))
         found_shifts.append(torch.where((first < second).unsqueeze(1), shifts, -shifts))
-    keys, ranks = torch.sort(torch.cat(found_keys), stable=True)
+    all_keys, all_shifts = torch.cat(found_keys), torch.cat(found_shifts)
+    keys, ranks = torch.sort(all_keys)
+    if bool((keys[1:] == keys[:-1]).any()):  # a thin cell: several images of a pair
+        for k in (2, 1, 0):
+            ranks = torch.sort(all_shifts[:, k], stable=True)[1]
+            all_keys, all_shifts = all_keys.index_select(0, ranks), all_shifts.index_select(0, ranks)
+        keys, ranks = torch.sort(all_keys, stable=True)
     first = torch.div(keys, n_atoms, rounding_mode="floor")
-    return torch.stack([first, keys - first * n_atoms]), torch.cat(found_shifts).index_select(0, ranks)
+    return torch.stack([first, keys - first * n_atoms]), all_shifts.index_select(0, ranks)
 
 
 def still_complete(

@@ -1,4 +1,4 @@
-"""Half pair lists against ASE's neighbour list, in cells of every kind."""
+"""Half pair lists of both kinds, vesin's and the tensor code's, against all pairs and against ASE."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import pytest
 import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
+from brute_force import every_pair
 from conftest import small_potential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffpt_core import FfptError, Potential, pairs
+from ffpt_core import FfptError, Potential, neighbours, pairs
 
 CELLS = {
     "orthorhombic": np.diag([11.0, 12.0, 13.0]),
@@ -19,51 +20,164 @@ CELLS = {
     "thin": np.diag([3.1, 12.0, 4.2]),
     "thin and triclinic": np.array([[3.5, 0, 0], [2.9, 3.2, 0], [-1.5, 1.0, 4.0]]),
 }
+PBC = st.tuples(st.booleans(), st.booleans(), st.booleans()).map(np.array)
 
 
-def _directed(atoms: Atoms, cutoff: float) -> list[tuple[int, int, float, float, float]]:
-    """Our half list as a sorted directed list of atoms and displacements."""
-    first_second, translations = pairs.periodic_pairs(
-        torch.tensor(atoms.positions), torch.tensor(np.array(atoms.cell)), torch.tensor(atoms.pbc), cutoff
+def _tensor_list(
+    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, at_once: int = 1_000_000
+) -> tuple[np.ndarray, np.ndarray]:
+    found, shifts = pairs.find_pairs(
+        torch.tensor(positions), torch.tensor(cell), torch.tensor(pbc, dtype=torch.bool), cutoff, at_once
     )
-    first, second = first_second.numpy()
-    displacements = atoms.positions[first] - atoms.positions[second] + translations.numpy()
-    rows = [*zip(first, second, *displacements.T, strict=True), *zip(second, first, *(-displacements).T, strict=True)]
-    return sorted((int(i), int(j), round(x, 6) + 0, round(y, 6) + 0, round(z, 6) + 0) for i, j, x, y, z in rows)
+    return found.numpy(), shifts.numpy()
 
 
+LISTS = pytest.mark.parametrize("half_list", [neighbours.half_list, _tensor_list], ids=["vesin", "tensors"])
+
+
+def _rows(found: np.ndarray, shifts: np.ndarray) -> list[tuple[int, ...]]:
+    """(first, second, n_1, n_2, n_3) of each pair, in the order of the list."""
+    assert found.dtype == np.int64
+    return [tuple(map(int, row)) for row in np.concatenate([found, np.round(shifts.T)]).T]
+
+
+def _complete(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    return pairs.complete_cell(torch.tensor(cell), torch.tensor(pbc)).numpy()
+
+
+def _random_cell(random: np.random.Generator) -> np.ndarray:
+    """From a cube to a thin, slanted cell, in any orientation, right- or left-handed."""
+    cell = np.diag(random.uniform(2.0, 14.0, 3))
+    cell[np.tril_indices(3, -1)] = random.uniform(-0.8, 0.8, 3) * np.diag(cell)[[0, 0, 1]]
+    return cell @ np.linalg.qr(random.normal(size=(3, 3)))[0]
+
+
+@LISTS
+@settings(max_examples=60, deadline=None)
+@given(PBC, st.sampled_from([0.5, 2.0, 20.0]), st.booleans(), st.integers(0, 2**31))
+def test_every_pair_is_listed_once_and_in_order(half_list, pbc, spread, gap, seed) -> None:
+    random = np.random.default_rng(seed)
+    cell, cutoff = _random_cell(random), random.uniform(1.0, 6.0)
+    if gap:
+        cell[~pbc] = 0.0  # as ASE has them; they must not matter
+    completed = _complete(cell, pbc)
+    # In and out of the cell; where it is not periodic, up to 80 Angstrom away.
+    reach = np.where(pbc, spread, 4 * spread)
+    positions = random.uniform(-reach, reach, (random.integers(1, 25), 3)) @ completed
+    assert _rows(*half_list(positions, cell, pbc, cutoff)) == every_pair(positions, completed, pbc, cutoff)
+
+
+@LISTS
 @settings(max_examples=25, deadline=None)
-@given(
-    st.sampled_from(sorted(CELLS)),
-    st.tuples(st.booleans(), st.booleans(), st.booleans()).filter(any),
-    st.integers(0, 2**31),
-)
-def test_periodic_pairs_are_those_of_ase(cell: str, pbc: tuple[bool, bool, bool], seed: int) -> None:
+@given(st.sampled_from(sorted(CELLS)), PBC, st.integers(0, 2**31))
+def test_lists_are_those_of_ase(half_list, cell, pbc, seed) -> None:
     random = np.random.default_rng(seed)
     # Unwrapped on purpose: atoms lie up to two cells away from the first.
     atoms = Atoms("H7", cell=CELLS[cell], pbc=pbc, positions=random.uniform(-1.5, 1.5, (7, 3)) @ CELLS[cell])
-    i, j, vectors = neighbor_list("ijD", atoms, 5.0)
-    expected = sorted((int(a), int(b), *(round(x, 6) + 0 for x in -d)) for a, b, d in zip(i, j, vectors, strict=True))
-    np.testing.assert_allclose(_directed(atoms, 5.0), expected, atol=2e-6)
+    (first, second), shifts = half_list(atoms.positions, CELLS[cell], pbc, 5.0)
+    vectors = atoms.positions[second] - atoms.positions[first] - shifts @ CELLS[cell]
+    both = [*zip(first, second, *vectors.T, strict=True), *zip(second, first, *-vectors.T, strict=True)]
+    i, j, expected = neighbor_list("ijD", atoms, 5.0)
+    directed = zip(i, j, *expected.T, strict=True)
+    tidy = [sorted((int(a), int(b), *(round(v, 6) + 0.0 for v in d)) for a, b, *d in rows) for rows in (both, directed)]
+    np.testing.assert_allclose(np.array(tidy[0]).reshape(-1, 5), np.array(tidy[1]).reshape(-1, 5), atol=2e-6)
 
 
-def test_isolated_pairs_are_those_of_ase() -> None:
-    positions = np.random.default_rng(1).uniform(0, 14, (100, 3))
-    found = pairs.isolated_pairs(torch.tensor(positions), 5.0).numpy()
-    i, j = neighbor_list("ij", Atoms("H100", positions), 5.0)
-    assert sorted(map(tuple, found.T.tolist())) == sorted(
-        (a, b) for a, b in zip(i.tolist(), j.tolist(), strict=True) if a < b
-    )
+def test_compiled_list_is_the_same() -> None:
+    compiled = torch.jit.script(pairs.find_pairs)
+    for name, cell in CELLS.items():
+        for pbc in ((True, True, True), (True, False, True), (False, False, False)):
+            positions = np.random.default_rng(1).uniform(-0.5, 1.5, (20, 3)) @ cell
+            arguments = torch.tensor(positions), torch.tensor(cell), torch.tensor(pbc)
+            for _ in range(3):  # TorchScript rewrites itself during the first two calls
+                for one, other in zip(compiled(*arguments, 5.0), pairs.find_pairs(*arguments, 5.0), strict=True):
+                    assert torch.equal(one, other), name
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    positions = torch.tensor(np.random.default_rng(1).uniform(0, 9, (30, 3)))
-    cell, pbc = torch.tensor(CELLS["thin"]), torch.ones(3, dtype=torch.bool)
-    whole = pairs.isolated_pairs(positions, 5.0), *pairs.periodic_pairs(positions, cell, pbc, 5.0)
-    monkeypatch.setattr(pairs, "_BLOCK", 40)
-    blocks = pairs.isolated_pairs(positions, 5.0), *pairs.periodic_pairs(positions, cell, pbc, 5.0)
-    for one, other in zip(whole, blocks, strict=True):
-        torch.testing.assert_close(one, other)
+def test_blocks_change_nothing() -> None:
+    random = np.random.default_rng(1)
+    for cell, pbc in ((CELLS["thin"], [True] * 3), (CELLS["triclinic"], [False] * 3)):
+        positions = random.uniform(0, 9, (30, 3))
+        whole, blocks = (_tensor_list(positions, cell, np.array(pbc), 5.0, at_once) for at_once in (1_000_000, 100))
+        assert len(whole[0][0]) > 100
+        for one, other in zip(whole, blocks, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@LISTS
+@pytest.mark.parametrize("far", [1e3, 1e7, 1e12, 1e300])
+def test_atoms_that_are_far_away(half_list, far) -> None:
+    """A molecule that has flown apart: no crash, no huge grid."""
+    random = np.random.default_rng(2)
+    for pbc in ([False, False, False], [True, False, False], [True, True, False]):
+        positions = random.uniform(0, 8, (30, 3))
+        near = half_list(positions, CELLS["orthorhombic"], pbc, 5.0)
+        positions = np.concatenate([positions, [[4.0, 4.0, far], [4.0, 5.0, far]]])
+        found = half_list(positions, CELLS["orthorhombic"], pbc, 5.0)
+        assert _rows(*found)[:-1] == _rows(*near)
+        assert _rows(*found)[-1][:2] == (30, 31)
+
+
+@LISTS
+def test_positions_many_cells_away(half_list) -> None:
+    random = np.random.default_rng(2)
+    positions, cell = random.uniform(0, 9, (20, 3)), np.diag([8.0, 16.0, 16.0])
+    found, shifts = half_list(positions, cell, [True] * 3, 5.0)
+    away = 2.0**28 * random.integers(-3, 4, (20, 1))  # times 8 Angstrom: exact in floating point
+    positions = positions.round(3)
+    moved = positions + away * cell[0]
+    cells = np.round((moved - positions) / cell[0, 0])[:, :1] * [1, 0, 0]
+    found, shifts = half_list(positions, cell, [True] * 3, 4.9)
+    far_found, far_shifts = half_list(moved, cell, [True] * 3, 4.9)
+    np.testing.assert_array_equal(far_found, found)
+    np.testing.assert_array_equal(far_shifts, shifts - cells[found[0]] + cells[found[1]])
+
+
+@LISTS
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_atom_that_is_nowhere_is_in_no_pair(half_list, value) -> None:
+    positions = np.random.default_rng(2).uniform(0, 8, (12, 3))
+    for pbc in ([False] * 3, [True] * 3, [True, False, True]):
+        rows = _rows(*half_list(positions, CELLS["triclinic"], pbc, 5.0))
+        broken = positions.copy()
+        broken[4, 1] = value
+        assert any(4 in row[:2] for row in rows)
+        assert _rows(*half_list(broken, CELLS["triclinic"], pbc, 5.0)) == [row for row in rows if 4 not in row[:2]]
+
+
+@LISTS
+def test_no_atoms_and_one(half_list) -> None:
+    for n_atoms in (0, 1):
+        found, shifts = half_list(np.zeros((n_atoms, 3)), np.eye(3), [False] * 3, 5.0)
+        assert found.shape == (2, 0)
+        assert shifts.shape == (0, 3)
+    found, shifts = half_list(np.zeros((1, 3)), 4 * np.eye(3), [True] * 3, 4.1)
+    assert _rows(found, shifts) == [(0, 0, 0, 0, 1), (0, 0, 0, 1, 0), (0, 0, 1, 0, 0)]
+
+
+@LISTS
+def test_pairs_grow_with_the_number_of_atoms(half_list) -> None:
+    """Copies of a cell have copies of its pairs; nothing grows faster."""
+    small = Atoms("H40", cell=CELLS["triclinic"], pbc=True)
+    small.positions = np.random.default_rng(3).uniform(0, 1, (40, 3)) @ CELLS["triclinic"]
+    counts = []
+    for copies in (1, 2, 4):
+        large = small.repeat(copies)
+        found, _ = half_list(large.positions, np.array(large.cell), [True] * 3, 5.0)
+        counts.append(found.shape[1] / len(large))
+    assert counts[0] == counts[1] == counts[2]
+
+
+def test_cells_that_span_nothing_are_refused(potential: Potential) -> None:
+    flat = np.array([[5.0, 0, 0], [0, 5.0, 0], [5.0, 5.0, 0]])
+    positions = np.zeros((2, 3)) + [[0], [1]]
+    for cell, pbc in ((None, [True] * 3), (np.zeros((3, 3)), [True, False, False]), (flat, [True] * 3)):
+        with pytest.raises(FfptError, match="needs a cell"):
+            neighbours.half_list(positions, cell, pbc, 5.0)
+        with pytest.raises(FfptError, match="needs a cell"):
+            neighbours.NeighbourList(5.0, pbc=pbc).update(positions, cell)
+    with pytest.raises(FfptError, match="needs a cell"):
+        potential.energy_and_forces(Atoms("OH", positions, pbc=True))
 
 
 @pytest.mark.parametrize("name", sorted(CELLS))
@@ -102,8 +216,3 @@ def test_stress_is_the_derivative_in_strain(potential: Potential) -> None:
             energies.append(potential.energy_and_forces(deformed)[0])
         numeric = (energies[0] - energies[1]) / 1e-5 / atoms.cell.volume / (1 if a == b else 2)
         assert stress[a, b] == pytest.approx(numeric, rel=1e-5, abs=1e-8)
-
-
-def test_a_periodic_structure_needs_a_cell(potential: Potential) -> None:
-    with pytest.raises(FfptError, match="needs a cell"):
-        potential.energy_and_forces(Atoms("OH", [[0, 0, 0], [0, 0, 1]], pbc=True))
