@@ -129,13 +129,13 @@ class NeighbourList:
         self.builds = 0
         self._pairs = np.zeros((2, 0), dtype=np.int64)
         self._shifts = np.zeros((0, 3), dtype=np.int32)
-        self._positions = np.zeros((0, 3))  # for which the list was made, as the next two
-        self._inverse = np.eye(3)
+        self._positions: np.ndarray = np.zeros((0, 3))  # for which the list was made, as the next two
+        self._inverse: np.ndarray = np.eye(3)
         self._deformation: np.ndarray | None = None  # of the present cell; None where it is none
         self._strain = 0.0
         self._given: np.ndarray | None = None  # the present cell as the caller gave it, and completed
-        self._cell = np.eye(3)
-        self._moved = np.zeros((0, 3))
+        self._cell: np.ndarray = np.eye(3)
+        self._moved: np.ndarray = np.zeros((0, 3))
         self._translations: np.ndarray | None = None
 
     def update(self, positions: np.ndarray, cell: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffpt_core import FfptError, Potential, neighbours, pairs
+from ffpt_core.datasets import Dataset
+from ffpt_core.training.batches import FramePairs
 
 CELLS = {
     "orthorhombic": np.diag([11.0, 12.0, 13.0]),
@@ -170,7 +172,7 @@ def test_pairs_grow_with_the_number_of_atoms(half_list) -> None:
 
 def test_cells_that_span_nothing_are_refused(potential: Potential) -> None:
     flat = np.array([[5.0, 0, 0], [0, 5.0, 0], [5.0, 5.0, 0]])
-    positions = np.zeros((2, 3)) + [[0], [1]]
+    positions = np.array([[0.0, 0, 0], [1, 1, 1]])
     for cell, pbc in ((None, [True] * 3), (np.zeros((3, 3)), [True, False, False]), (flat, [True] * 3)):
         with pytest.raises(FfptError, match="needs a cell"):
             neighbours.half_list(positions, cell, pbc, 5.0)
@@ -178,6 +180,24 @@ def test_cells_that_span_nothing_are_refused(potential: Potential) -> None:
             neighbours.NeighbourList(5.0, pbc=pbc).update(positions, cell)
     with pytest.raises(FfptError, match="needs a cell"):
         potential.energy_and_forces(Atoms("OH", positions, pbc=True))
+
+
+def test_lists_of_a_data_set_are_those_of_its_frames() -> None:
+    random = np.random.default_rng(7)
+    frames = [Atoms("H" * n, random.uniform(0, 9, (n, 3))) for n in (5, 40, 5, 1, 33, 7, 5)]
+    frames[2].positions *= 100  # no pairs at all
+    for frame, (name, pbc) in zip(frames[3:], [("thin", True), ("triclinic", [True, False, True])], strict=False):
+        frame.cell, frame.pbc = CELLS[name], pbc
+    table = FramePairs(Dataset.from_atoms(frames), 5.0)
+    chosen = np.array([4, 2, 0, 3, 1, 5, 6])
+    found, translations = table.pairs[:, table.rows(chosen)], table.translations(chosen)
+    ends = np.cumsum(table.counts[chosen])
+    for frame, start, end in zip(chosen, ends - table.counts[chosen], ends, strict=True):
+        atoms = frames[frame]
+        expected, shifts = neighbours.half_list(atoms.positions, np.array(atoms.cell), atoms.pbc, 5.0)
+        np.testing.assert_array_equal(found[:, start:end], expected)
+        np.testing.assert_allclose(translations[start:end], shifts @ np.array(atoms.cell), rtol=0, atol=1e-12)
+    assert FramePairs(Dataset.from_atoms(frames[:3]), 5.0).translations(np.array([0, 2])) is None
 
 
 @pytest.mark.parametrize("name", sorted(CELLS))
