@@ -43,7 +43,7 @@ def half_list(
         FfptError: the vectors of the periodic directions are zero or lie in a plane.
     """
     positions = np.ascontiguousarray(positions, dtype=np.float64)
-    periodic = np.asarray(pbc, dtype=bool)
+    periodic = np.array(pbc, dtype=bool)
     return _half_list(positions, _complete(cell, periodic), periodic, cutoff)
 
 
@@ -99,9 +99,7 @@ def _half_list(
 
 def _own_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
     """_half_list by ffpt_core.pairs: three times slower than vesin, and at home with any numbers."""
-    pairs, shifts = tensor_pairs.find_pairs(
-        torch.from_numpy(positions), torch.from_numpy(cell), torch.from_numpy(pbc), cutoff
-    )
+    pairs, shifts = tensor_pairs.find_pairs(torch.tensor(positions), torch.tensor(cell), torch.tensor(pbc), cutoff)
     return pairs.numpy(), shifts.numpy().astype(np.int32)
 
 

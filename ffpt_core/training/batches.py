@@ -55,7 +55,7 @@ class FramePairs:
     def __init__(self, dataset: Dataset, cutoff: float) -> None:
         self.cells = dataset.cells
         self.counts = np.zeros(len(dataset), dtype=np.int64)
-        isolated: np.ndarray = ~dataset.pbc.any(axis=1)
+        isolated = np.logical_not(dataset.pbc.any(axis=1))
         together = isolated & (dataset.n_atoms <= _SMALL)
         found: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []  # frames, their pairs one by one, shifts
         for size in np.unique(dataset.n_atoms[together]):
