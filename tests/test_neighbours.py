@@ -149,6 +149,21 @@ def test_energies_and_forces_along_a_trajectory(kind, cell) -> None:
     assert 1 < len(lists) < 12
 
 
+@pytest.mark.parametrize("cell", [CELL, THIN, None], ids=["box", "thin", "isolated"])
+def test_every_tensor_is_made_where_the_positions_are(cell) -> None:
+    """Without a GPU: whatever is made without a word on its device would be on "meta", and would not mix."""
+    atoms = water_box(CELL if cell is None else cell, 24)
+    if cell is None:
+        atoms.pbc, atoms.cell = False, None
+    potential = random_potential(torch.float64)
+    module = ForceModule(potential, atoms.numbers.tolist(), None, cell is not None)
+    positions, box = torch.tensor(atoms.positions / NANOMETRE), torch.tensor(np.array(atoms.cell) / NANOMETRE)
+    with torch.device("meta"):
+        for _ in range(2):  # a new list, and the kept one
+            energy, _ = module(positions, box if atoms.pbc.any() else None)
+    assert energy.item() * KJ_PER_MOL == pytest.approx(potential.energy_and_forces(atoms)[0], rel=0, abs=1e-9)
+
+
 def test_a_pair_that_crosses_the_cutoff_within_the_skin() -> None:
     """Energy and forces go smoothly to those of free atoms, whether or not the pair is still listed."""
     potential = random_potential(torch.float64, scale=1.0)
