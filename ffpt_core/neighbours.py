@@ -109,7 +109,7 @@ class NeighbourList:
     It covers cutoff + skin, and serves as long as every pair closer than the cutoff is certain to be in it: in a cell
     that stays, until an atom has moved by skin/2. Callers drop the pairs that are farther apart than the cutoff; the
     others come in the same order whenever the list was made. Atoms may be wrapped or not from call to call: a jump
-    into another cell is a move, and makes a new list.
+    into another cell is a move, and makes a new list. For one thread at a time.
 
     Args:
         cutoff: Angstrom.
@@ -151,7 +151,7 @@ class NeighbourList:
             FfptError: the vectors of the periodic directions are zero or lie in a plane.
         """
         positions = np.ascontiguousarray(positions, dtype=np.float64)
-        if cell is not None and (self._given is None or not np.array_equal(cell, self._given)):
+        if self.pbc.any() and (cell is None or self._given is None or not np.array_equal(cell, self._given)):
             self._take_cell(cell)
         if not self._holds(positions):
             self._build(positions)
@@ -163,9 +163,9 @@ class NeighbourList:
             self._translations = self._shifts @ self._cell
         return self._translations
 
-    def _take_cell(self, cell: np.ndarray) -> None:
+    def _take_cell(self, cell: np.ndarray | None) -> None:
+        self._cell = _complete(cell, self.pbc)
         self._given = np.array(cell, dtype=np.float64)
-        self._cell = _complete(self._given, self.pbc)
         self._deformation = self._inverse @ self._cell
         self._strain = float(np.linalg.norm(self._deformation - np.eye(3)))
         self._translations = None
@@ -180,8 +180,6 @@ class NeighbourList:
         return bool(2 * farthest + (self.cutoff + self.skin) * self._strain <= self.skin)  # False if it is NaN
 
     def _build(self, positions: np.ndarray) -> None:
-        if self._given is None:
-            self._cell = _complete(None, self.pbc)
         self._pairs, self._shifts = _half_list(positions, self._cell, self.pbc, self.cutoff + self.skin)
         for array in (self._pairs, self._shifts):
             array.setflags(write=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,16 @@ class PotentialFunction:
         potential.check_elements(np.array(self.numbers, dtype=int))
         make = _fused if choose_kernel(kernel, potential) == "fused" else _torch
         self._evaluate = make(potential, self.numbers, periodic)
+        # Contexts of one System share this function, and with it the pair list that is kept from call to call.
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, state: Any) -> tuple[float, np.ndarray]:
         """Called by OpenMM, possibly several times for the same step."""
         # _value skips the unit machinery; a State counts in nm.
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
-        return self._evaluate(state.getPositions(asNumpy=True)._value, box)
+        positions = state.getPositions(asNumpy=True)._value
+        with self._one_at_a_time:
+            return self._evaluate(positions, box)
 
     def __getstate__(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import openmm as mm
 import pytest
 import torch
 from ase import Atoms
@@ -12,9 +15,12 @@ from openmm_models import random_potential, rattled, water_box
 
 from ffpt_core.engine import SKIN, ForceModule
 from ffpt_core.export import compile_module
+from ffpt_core.fused import load_kernel
 from ffpt_core.neighbours import NeighbourList, half_list
 from ffpt_core.pairs import still_complete
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
+from ffpt_openmm import backends
+from ffpt_openmm.pythonforce import PotentialFunction
 
 CELL = np.array([[11.5, 0, 0], [2.0, 12.0, 0], [-1.5, 1.0, 12.5]])
 THIN = np.array([[4.5, 0, 0], [1.0, 6.0, 0], [-1.5, 1.0, 12.5]])
@@ -184,33 +190,61 @@ def test_a_pair_that_crosses_the_cutoff_within_the_skin() -> None:
         assert energy == pytest.approx(potential.energy_and_forces(atoms)[0], rel=0, abs=1e-9)
 
 
-def test_contexts_of_one_torchforce_keep_their_own_lists() -> None:
-    from ffpt_openmm import backends
+def _contexts(force: mm.Force, n_atoms: int, n_contexts: int) -> list[mm.Context]:
+    system = mm.System()
+    for _ in range(n_atoms):
+        system.addParticle(1.0)
+    system.addForce(force)
+    platform = mm.Platform.getPlatformByName("Reference")
+    return [mm.Context(system, mm.VerletIntegrator(0.0005), platform) for _ in range(n_contexts)]
 
+
+def _evaluate_context(context: mm.Context, atoms: Atoms) -> tuple[float, np.ndarray]:
+    context.setPeriodicBoxVectors(*(np.array(atoms.cell) / NANOMETRE))
+    context.setPositions(atoms.positions / NANOMETRE)
+    state = context.getState(energy=True, forces=True)
+    return state.getPotentialEnergy()._value * KJ_PER_MOL, state.getForces(asNumpy=True)._value * KJ_PER_MOL_NM
+
+
+def test_contexts_of_one_torchforce_keep_their_own_lists() -> None:
     plugin = backends.load_torchforce()
     if isinstance(plugin, str):
         pytest.skip(f"openmmtorch does not load here: {plugin}")
-    import openmm as mm
-
     potential = random_potential(torch.float64, scale=1.0)
     atoms = water_box(CELL, 16)
     force = plugin.TorchForce(compile_module(ForceModule(potential, atoms.numbers.tolist(), None, True)))
     force.setOutputsForces(True)
     force.setUsesPeriodicBoundaryConditions(True)
-    system = mm.System()
-    for _ in atoms:
-        system.addParticle(1.0)
-    system.addForce(force)
-    platform = mm.Platform.getPlatformByName("Reference")
-    contexts = [mm.Context(system, mm.VerletIntegrator(0.0005), platform) for _ in range(2)]
+    contexts = _contexts(force, len(atoms), 2)
     frames = [atoms, rattled(atoms, SKIN, seed=1)]
     expected = [potential.energy_and_forces(frame) for frame in frames]
     assert np.abs(expected[0][1] - expected[1][1]).max() > 1e-2
     for _ in range(3):
         for context, frame, (energy, forces) in zip(contexts, frames, expected, strict=True):
-            context.setPeriodicBoxVectors(*(CELL / NANOMETRE))
-            context.setPositions(frame.positions / NANOMETRE)
-            state = context.getState(energy=True, forces=True)
-            assert state.getPotentialEnergy()._value * KJ_PER_MOL == pytest.approx(energy, rel=0, abs=1e-9)
-            found = state.getForces(asNumpy=True)._value * KJ_PER_MOL_NM
-            np.testing.assert_allclose(found, forces, rtol=0, atol=1e-9)
+            found_energy, found_forces = _evaluate_context(context, frame)
+            assert found_energy == pytest.approx(energy, rel=0, abs=1e-9)
+            np.testing.assert_allclose(found_forces, forces, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["torch", "fused"])
+def test_contexts_of_one_pythonforce_run_in_threads(kernel) -> None:
+    """They share one function, hence one pair list; PyTorch gives the interpreter away while it computes."""
+    potential = random_potential(torch.float64, scale=1.0)
+    if kernel == "fused" and isinstance(missing := load_kernel(), str):
+        pytest.skip(missing)
+    atoms = water_box(CELL, 16)
+    force = mm.PythonForce(PotentialFunction(potential, atoms.numbers.tolist(), periodic=True, kernel=kernel))
+    force.setUsesPeriodicBoundaryConditions(True)
+    contexts = _contexts(force, len(atoms), 2)
+    frames = [atoms, rattled(atoms, SKIN, seed=1)]
+
+    def worst_of_many(context: mm.Context, frame: Atoms) -> float:
+        energy, forces = potential.energy_and_forces(frame)
+        errors = []
+        for _ in range(40):
+            found, found_forces = _evaluate_context(context, frame)
+            errors.append(max(abs(found - energy), np.abs(found_forces - forces).max()))
+        return max(errors)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert max(pool.map(worst_of_many, contexts, frames)) < 1e-9

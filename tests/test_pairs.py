@@ -176,8 +176,11 @@ def test_cells_that_span_nothing_are_refused(potential: Potential) -> None:
     for cell, pbc in ((None, [True] * 3), (np.zeros((3, 3)), [True, False, False]), (flat, [True] * 3)):
         with pytest.raises(FfptError, match="needs a cell"):
             neighbours.half_list(positions, cell, pbc, 5.0)
-        with pytest.raises(FfptError, match="needs a cell"):
-            neighbours.NeighbourList(5.0, pbc=pbc).update(positions, cell)
+        kept = neighbours.NeighbourList(5.0, pbc=pbc)
+        kept.update(positions, CELLS["thin"])
+        for _ in range(2):
+            with pytest.raises(FfptError, match="needs a cell"):
+                kept.update(positions, cell)
     with pytest.raises(FfptError, match="needs a cell"):
         potential.energy_and_forces(Atoms("OH", positions, pbc=True))
 
