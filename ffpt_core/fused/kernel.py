@@ -52,7 +52,7 @@ def load_kernel() -> ctypes.CDLL | str:
 def _cached_path() -> Path:
     """Named after all that the library depends on; home folders may be shared by machines that differ."""
     sources = [path.read_bytes() for path in sorted(SOURCE.parent.iterdir())]
-    parts = [*sources, " ".join(FLAGS).encode(), _processor().encode()]
+    parts = [*sources, " ".join(FLAGS).encode(), os.environ.get("CXX", "").encode(), _processor().encode()]
     return Path(pooch.os_cache("ffpt")) / f"newtonnet-{hashlib.sha256(b' '.join(parts)).hexdigest()[:16]}.so"
 
 

@@ -16,7 +16,6 @@
 
 #pragma once
 
-#include <mutex>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -69,7 +68,6 @@ template <class Real> class Evaluation {
 
   private:
     const Weights<Real>& weights_;
-    std::mutex busy_;
     int team_ = 1;  // threads that came: fewer than asked for where the system says so
     std::vector<Worker<Real>> workers_;
     Pairs pairs_;
@@ -447,7 +445,6 @@ template <class Real>
 int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions,
                             int64_t candidates, const int64_t* first, const int64_t* second, const double* translations,
                             int threads, double* energies, double* forces, double* virial) {
-    std::lock_guard<std::mutex> alone(busy_);
     const int W = weights_.width, n_layers = int(weights_.layers.size());
     for (int64_t k = 0; k < 3 * n; ++k)
         if (!std::isfinite(positions[k])) return NOT_FINITE;  // in no pair, but must not pass unseen

@@ -1,5 +1,7 @@
 // What Python calls: NewtonNet in float32 and float64. Lengths in Angstrom, energies in eV.
 
+#include <mutex>
+
 #include "evaluation.hpp"
 #include "training.hpp"
 
@@ -9,6 +11,7 @@ template <class Real> struct Network {
     Weights<Real> weights;
     Evaluation<Real> evaluation{weights};
     Training<Real> training{weights};
+    std::mutex busy;  // all three keep arrays from call to call
 };
 
 template <class Real> void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies) {
@@ -21,6 +24,7 @@ template <class Real> void* create(int features, int basis, int layers, int spec
 
 template <class Real> int load(void* network, const void* const* weights) {
     try {
+        std::lock_guard<std::mutex> alone(static_cast<Network<Real>*>(network)->busy);
         static_cast<Network<Real>*>(network)->weights.load(reinterpret_cast<const Real* const*>(weights));
         return DONE;
     } catch (const std::bad_alloc&) {
@@ -41,6 +45,7 @@ template <class Real> int load(void* network, const void* const* weights) {
                                    const double* positions, int64_t pairs, const int64_t* first,                       \
                                    const int64_t* second, const double* translations, int threads, double* energies,   \
                                    double* forces, double* virial) {                                                   \
+        std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
         return static_cast<Network<REAL>*>(network)->evaluation.evaluate(                                              \
             atoms, numbers, scales, positions, pairs, first, second, translations, threads, energies, forces, virial); \
     }                                                                                                                  \
@@ -48,6 +53,7 @@ template <class Real> int load(void* network, const void* const* weights) {
                                    const double* tangent_weights, const double* positions, const double* velocities,   \
                                    const int64_t* first, const int64_t* second, const double* translations,            \
                                    int64_t chunks, const int64_t* bounds, int threads, void* const* gradients) {       \
+        std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
         return static_cast<Network<REAL>*>(network)->training.gradient(                                                \
             atoms, numbers, value_weights, tangent_weights, positions, velocities, first, second, translations, chunks,\
             reinterpret_cast<const Chunk*>(bounds), threads, reinterpret_cast<REAL* const*>(gradients));               \
