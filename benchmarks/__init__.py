@@ -1,0 +1,1 @@
+"""Measurements of speed and of energy conservation; `make benchmark` runs the former."""
