@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
-import logging
+import io
 import sys
 import tempfile
 import types
@@ -59,13 +59,9 @@ def _quiet() -> Iterator[None]:
         import warp  # of TensorNet, for good: it compiles when first called
 
         warp.config.log_level = warp.LOG_ERROR
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Reference:

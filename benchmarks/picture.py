@@ -17,7 +17,7 @@ _MARKERS = {REFERENCE: "s", "MACE": "^", "TensorNet": "v"}
 _SHORT = {
     "aspirin": "aspirin",
     "ho2": "HO$_2$",
-    "water": "waters, periodic",
+    "water": "waters",
     "training-aspirin": "training, aspirin",
     "training-combustion": "training, combustion",
     "replicas": "replicas over single runs",
@@ -58,6 +58,10 @@ def _bars(spread: dict[str, float], scale: float = 1.0) -> tuple[float, list[lis
     """Median, and lengths of the bars below and above it."""
     median = spread["median"]
     return scale * median, [[scale * (median - spread["low"])], [scale * (spread["high"] - median)]]
+
+
+def _label(key: str, row: dict[str, Any]) -> str:
+    return f"{row['details']['n_atoms'] // 3} waters" if key == "water" else _SHORT[key]
 
 
 def _empty(axes: Axes, text: str) -> None:
@@ -109,7 +113,7 @@ def _speed_ups(axes: Axes, rows: dict[str, Any]) -> None:
     axes.axvline(1.0, color="black", lw=0.8)
     axes.set_xscale("log")
     _plain_ticks(axes, (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 6, 10, 20))
-    axes.set_yticks(range(len(shown)), [_SHORT[key] for key in reversed(shown)])
+    axes.set_yticks(range(len(shown)), [_label(key, rows[key]) for key in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.3)
     axes.set_xlabel("time of the reference / time")
     order = [name for name in ("ffpt, fastest", "ffpt, other ways", *_MARKERS, "to reach", "goal beyond") if name in labelled]
@@ -148,15 +152,15 @@ def _floor(axes: Axes, rows: dict[str, Any]) -> None:
                 value, _ = _bars(cases[REFERENCE]["share_of_floor"][kind], 100)
                 label = "reference" if position == 0 and kind == "stated" else None
                 axes.plot(position + offset, value, _MARKERS[REFERENCE], color="black", ms=4, label=label)
-    axes.set_xticks(range(len(shown)), [_SHORT[key] for key in shown])
+    axes.set_xticks(range(len(shown)), [_label(key, rows[key]) for key in shown])
     axes.set_ylabel("floor / time, %")
     axes.set_ylim(0, max(105, axes.get_ylim()[1]))
     axes.legend(fontsize=7, loc="upper right")
 
 
 def _times(axes: Axes, rows: dict[str, Any]) -> None:
-    """Milliseconds of an evaluation by our fastest, the peers and the floor."""
-    axes.set_title("Energy + forces", loc="left")
+    """Milliseconds of an evaluation by our fastest, the peers (markers as in the large panel) and the floor."""
+    axes.set_title("Energy + forces: time, markers as on the left", loc="left")
     shown = [key for key in ("aspirin", "ho2", "water") if key in rows]
     if not shown:
         _empty(axes, "no evaluation row")
@@ -164,12 +168,11 @@ def _times(axes: Axes, rows: dict[str, Any]) -> None:
     for position, key in enumerate(shown):
         cases = rows[key]["cases"]
         floor = rows[key]["details"]["floor"]["rearranged"]["seconds"]
-        label = "floor (rearranged)" if position == 0 else None
+        label = "floor, equations rearranged" if position == 0 else None
         axes.plot(position, 1e3 * floor, "_", color=FLOOR_COLOUR, ms=18, mew=2.5, label=label)
         for name in (_fastest(rows[key]), REFERENCE, *FOR_SCALE):
             if name in cases:
                 value, error = _bars(cases[name]["seconds"], 1e3)
-                text = "ffpt, fastest" if name.startswith("ffpt") else name
                 axes.errorbar(
                     position,
                     value,
@@ -177,13 +180,12 @@ def _times(axes: Axes, rows: dict[str, Any]) -> None:
                     fmt=_MARKERS.get(name, "o"),
                     color=OURS if name.startswith("ffpt") else PEER,
                     capsize=2,
-                    label=text if position == 0 else None,
                 )
     axes.set_yscale("log")
     axes.set_ylabel("ms")
-    axes.set_xlim(-0.5, len(shown) + 0.9)
-    axes.set_xticks(range(len(shown)), [_SHORT[key] for key in shown])
-    axes.legend(fontsize=7, loc="upper right")
+    axes.set_xlim(-0.5, len(shown) - 0.5)
+    axes.set_xticks(range(len(shown)), [_label(key, rows[key]) for key in shown])
+    axes.legend(fontsize=7, loc="upper left")
 
 
 def _langevin(axes: Axes, rows: dict[str, Any]) -> None:
@@ -203,9 +205,9 @@ def _langevin(axes: Axes, rows: dict[str, Any]) -> None:
     axes.axvline(1.0, color="black", lw=0.8)
     axes.axvline(rows[shown[0]]["reach"], color=TARGET, lw=1.2, ls="--", label="to reach: at most 1.10")
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(-0.5, len(names) + 0.9)
+    axes.set_ylim(-0.5, len(names) + 0.4)
     axes.set_xlabel("time of a step / time of the bare evaluation")
-    axes.legend(fontsize=7, loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.3)
+    axes.legend(fontsize=7, loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.3, frameon=True, framealpha=1.0)
 
 
 def _boxes(axes: Axes, rows: dict[str, Any], quantity: str, scale: float, label: str) -> None:
