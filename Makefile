@@ -1,5 +1,6 @@
 # make demo   sets up .venv, runs the whole method on aspirin, writes demo/report.html
 # make test   sets up .venv, runs the tests
+# make benchmark   sets up .venv with the peers to compare with, measures, writes benchmark/speed.json and .png
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ EVERYWHERE := openmm-ml,gaff,labels,plumed,tensorboard,hdf5
 EXTRAS := openmm-torch,$(EVERYWHERE)
 NEWER := .venv-newer-torch
 
-.PHONY: setup demo test test-newer-torch lint clean
+.PHONY: setup demo benchmark test test-newer-torch lint clean
 
 setup: $(VENV)/ready
 
@@ -24,6 +25,15 @@ $(VENV)/ready-test: $(VENV)/ready
 
 demo: setup
 	$(BIN)/ffpt demo aspirin --output demo
+
+benchmark: $(VENV)/ready-peers
+	$(BIN)/python -m benchmarks.speed --output benchmark
+
+# The reference NewtonNet pins packages that it does not use, so it comes without them.
+$(VENV)/ready-peers: $(VENV)/ready benchmarks/peers.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --requirement benchmarks/peers.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps newtonnet==2.0.1
+	touch $@
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
@@ -45,4 +55,4 @@ lint: setup
 	$(BIN)/mypy ffpt_core ffpt_openmm ffpt_plumed
 
 clean:
-	rm -rf $(VENV) $(NEWER) demo
+	rm -rf $(VENV) $(NEWER) demo benchmark

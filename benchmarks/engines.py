@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -35,20 +35,17 @@ class Engine:
     evaluate: Callable[[], object]
 
 
-def find_engines(
-    potential: Potential, frames: Sequence[Atoms], without: Collection[str] = (), copies: int = 1
-) -> tuple[list[Engine], dict[str, str]]:
+def find_engines(potential: Potential, frames: Sequence[Atoms], copies: int = 1) -> tuple[list[Engine], dict[str, str]]:
     """An engine for every backend of ffpt that works here, and the reason for each that does not.
 
     Args:
         potential: on its device.
         frames: path of geometries for the bare evaluation.
-        without: backends that are not wanted.
         copies: replicas of the molecule in the System (create_system's replicas).
     """
     engines, skipped = [], {}
     for backend in BACKENDS:
-        if backend == "auto" or backend in without:
+        if backend == "auto":
             continue
         try:
             engines.append(_engine(potential, frames, backend, copies))

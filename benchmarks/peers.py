@@ -59,7 +59,11 @@ def _quiet() -> Iterator[None]:
         import warp  # of TensorNet, for good: it compiles when first called
 
         warp.config.log_level = warp.LOG_ERROR
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         yield
 

@@ -40,7 +40,7 @@ def draw(report: dict[str, Any], device: str, path: str | os.PathLike[str]) -> N
     axes = figure.subplot_mosaic("AAB;AAC;DEF", height_ratios=[1, 1, 1.1])
     where = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} thread(s)"
     figure.suptitle(
-        f"ffpt {machine['ffpt']}, float32, {where}, {machine['date'][:10]}: medians, bars from 16 to 84 % of the rounds",
+        f"ffpt {machine['ffpt']}, float32, {where}, {machine['date'][:10]}; medians, bars from 16 to 84 % of rounds",
         fontsize=10,
     )
     _speed_ups(axes["A"], rows)
@@ -116,7 +116,9 @@ def _speed_ups(axes: Axes, rows: dict[str, Any]) -> None:
     axes.set_yticks(range(len(shown)), [_label(key, rows[key]) for key in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.3)
     axes.set_xlabel("time of the reference / time")
-    order = [name for name in ("ffpt, fastest", "ffpt, other ways", *_MARKERS, "to reach", "goal beyond") if name in labelled]
+    order = [
+        name for name in ("ffpt, fastest", "ffpt, other ways", *_MARKERS, "to reach", "goal beyond") if name in labelled
+    ]
     axes.legend([labelled[name] for name in order], order, loc="lower left", ncols=1)
 
 
@@ -207,7 +209,9 @@ def _langevin(axes: Axes, rows: dict[str, Any]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.5, len(names) + 0.4)
     axes.set_xlabel("time of a step / time of the bare evaluation")
-    axes.legend(fontsize=7, loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.3, frameon=True, framealpha=1.0)
+    axes.legend(
+        fontsize=7, loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.3, frameon=True, framealpha=1.0
+    )
 
 
 def _boxes(axes: Axes, rows: dict[str, Any], quantity: str, scale: float, label: str) -> None:

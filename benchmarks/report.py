@@ -39,16 +39,19 @@ def show(row: Result, console: Console) -> None:
     table = Table(box=None)
     table.add_column("", style="cyan")
     memory = any("bytes_per_atom" in entry for entry in row.cases.values())
-    heads = [f"ms a {row.unit}", row.ratio]
+    ratios = any("ratio" in entry for entry in row.cases.values())
+    heads = [f"ms per {row.unit}"] + [row.ratio] * ratios
     if memory:
-        heads += ["us an atom", "kB an atom", "peak, GB"]
+        heads += ["us per atom", "kB per atom", "peak, GB"]
     shares = any("share_of_floor" in entry for entry in row.cases.values())
     if shares:
         heads.append("share of floor")
     for head in heads:
         table.add_column(head, justify="right")
     for name, entry in row.cases.items():
-        cells = [_milliseconds(entry["seconds"]), _spread(entry["ratio"]) if "ratio" in entry else ""]
+        cells = [_milliseconds(entry["seconds"])]
+        if ratios:
+            cells.append(_spread(entry["ratio"]) if "ratio" in entry else "")
         if row.unit == "frame":
             name += f": {1 / entry['seconds']['median']:,.0f} frames/s"
         if memory:
@@ -72,7 +75,7 @@ def _notes(row: Result) -> list[str]:
                 f"multiply-adds), {1e-6 * count['bytes']:,.1f} MB, {1000 * count['seconds']:.3f} ms"
             )
         rate = _spread(row.details["product_gflops"], 0)
-        lines.append(f"{PRODUCT} ({row.details['n_pairs']} x 128) (128 x 128): {rate} Gflop/s")
+        lines.append(f"{row.details['n_pairs']} pairs; best {PRODUCT}: {rate} Gflop/s")
     if "largest_difference" in row.details:
         worst = row.details["largest_difference"]
         lines.append(

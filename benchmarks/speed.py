@@ -76,10 +76,14 @@ def measure(plan: Plan, keys: list[str], console: Console) -> list[Result]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument(
+        "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help=", ".join(ROWS)
+    )
     parser.add_argument("--threads", type=int, default=cores(), help="of PyTorch and OpenMM (default: all cores)")
     parser.add_argument("--output", type=Path, default=Path("benchmark"), help="folder of speed.json and speed.png")
-    parser.add_argument("--quick", action="store_true", help="a few seconds, tiny boxes, no torch.compile: a smoke test")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds, tiny boxes, no torch.compile: a smoke test"
+    )
     parser.add_argument("--no-peers", action="store_true", help="without reference NewtonNet, MACE and TensorNet")
     chosen = parser.parse_args(arguments)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

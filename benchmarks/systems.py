@@ -128,7 +128,7 @@ def combustion_frames(n_frames: int, seed: int = 0) -> Dataset:
     rng = np.random.default_rng(seed)
     sizes = 2 + np.arange(n_frames) % 5
     n_atoms = int(sizes.sum())
-    chains = [np.cumsum(rng.normal(scale=0.25, size=(n, 3)) + [0.9, 0.3, 0.0], axis=0) for n in sizes]
+    chains = [np.cumsum(rng.normal([0.9, 0.3, 0.0], 0.25, size=(n, 3)), axis=0) for n in sizes]
     return Dataset(
         numbers=rng.choice([1, 8], size=n_atoms),
         offsets=np.concatenate([[0], np.cumsum(sizes)]),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 FEWEST_ROUNDS = 5
+_WARM_UP_BELOW = 0.3  # seconds of a call: what a slower one finds in the caches makes no difference to it
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,11 @@ class Spread:
         return asdict(self)
 
 
-def _visit(case: Case, calls: int, synchronise: Callable[[], None]) -> tuple[float, float]:
+def _visit(case: Case, calls: int, synchronise: Callable[[], None], warm: bool = True) -> tuple[float, float]:
     """Wall-clock and processor seconds per unit of work."""
     if case.prepare is not None:
         case.prepare()
-    if calls > 1 or case.prepare is not None:
+    if warm:
         case.call()  # what the case before left in the caches is not this one's fault
     synchronise()
     clock, processor = time.perf_counter(), time.process_time()
@@ -96,12 +97,12 @@ def paired_times(
         For each case, (n_rounds, 2) wall-clock and processor seconds per unit of work.
     """
     synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
-    calls = {}
+    calls, warm = {}, {}
     for case in cases:
-        for _ in range(2):  # TorchScript rewrites itself during the first two calls
-            _visit(case, 1, synchronise)
-        seconds = _visit(case, 1, synchronise)[0] * case.amount
+        for _ in range(3):  # TorchScript rewrites itself during the first two calls
+            seconds = _visit(case, 1, synchronise, warm=False)[0] * case.amount
         calls[case.name] = max(1, round(effort.visit / max(seconds, 1e-9)))
+        warm[case.name] = case.prepare is not None or seconds < _WARM_UP_BELOW
     times: dict[str, list[tuple[float, float]]] = {case.name: [] for case in cases}
     gc.collect()
     gc.disable()
@@ -109,7 +110,7 @@ def paired_times(
         started, done = time.perf_counter(), 0
         while done < FEWEST_ROUNDS or (done < effort.rounds and time.perf_counter() - started < effort.budget):
             for case in cases[:: 1 if done % 2 == 0 else -1]:
-                times[case.name].append(_visit(case, calls[case.name], synchronise))
+                times[case.name].append(_visit(case, calls[case.name], synchronise, warm[case.name]))
             done += 1
             advance(1)
         advance(max(0, effort.rounds - done))
