@@ -105,7 +105,7 @@ def measure(
         calls = {}
         for box in boxes:  # once for the caches, once for the number of calls in a visit
             for _ in range(2):
-                answer = {"failed": "it does not start"} if "failed" in box.description else box.ask(1)
+                answer = box.description if "failed" in box.description else box.ask(1)
                 if "failed" in answer:
                     results[box.n_molecules].update(answer)
                     break

@@ -212,7 +212,7 @@ def mace(device: str) -> ForScale:
 
     def evaluator(atoms: Atoms) -> Callable[[], EnergyAndForces]:
         graph = data.AtomicData.from_config(data.config_from_atoms(atoms), z_table=table, cutoff=5.0)
-        batch = next(iter(torch_geometric.dataloader.DataLoader([graph], batch_size=1))).to(device).to_dict()
+        batch = torch_geometric.Batch.from_data_list([graph]).to(device).to_dict()
 
         def evaluate() -> EnergyAndForces:
             result = model(dict(batch), training=False, compute_force=True)

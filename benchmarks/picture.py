@@ -83,7 +83,7 @@ def _speed_ups(axes: Axes, rows: dict[str, Any]) -> None:
         row = rows[key]
         ratios = {name: entry["ratio"] for name, entry in row["cases"].items() if "ratio" in entry}
         ours = {name: ratio for name, ratio in ratios.items() if not name.startswith(tuple(_MARKERS))}
-        best = max(ours, key=lambda name: ours[name]["median"])
+        best = min(ours, key=lambda name: row["cases"][name]["seconds"]["median"])
         for name, ratio in ratios.items():
             peer = next((peer for peer in _MARKERS if name == peer), None)
             if peer is None and name not in ours:
@@ -108,8 +108,8 @@ def _speed_ups(axes: Axes, rows: dict[str, Any]) -> None:
         for name, mark in (("reach", "|"), ("goal", "D")):
             if row[name]:
                 label = {"reach": "to reach", "goal": "goal beyond"}[name]
-                (drawn,) = axes.plot(row[name], position, mark, color=TARGET, ms=16 if mark == "|" else 5, mew=2)
-                labelled.setdefault(label, drawn)
+                (line,) = axes.plot(row[name], position, mark, color=TARGET, ms=16 if mark == "|" else 5, mew=2)
+                labelled.setdefault(label, line)
     axes.axvline(1.0, color="black", lw=0.8)
     axes.set_xscale("log")
     _plain_ticks(axes, (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 6, 10, 20))
@@ -148,7 +148,7 @@ def _floor(axes: Axes, rows: dict[str, Any]) -> None:
         for position, key in enumerate(shown):
             cases = rows[key]["cases"]
             value, error = _bars(cases[_fastest(rows[key])]["share_of_floor"][kind], 100)
-            label = f"ffpt, equations {kind}" if position == 0 else None
+            label = f"ffpt, {kind}" if position == 0 else None
             axes.bar(position + offset, value, width, yerr=error, color=OURS, alpha=alpha, label=label, capsize=2)
             if REFERENCE in cases:
                 value, _ = _bars(cases[REFERENCE]["share_of_floor"][kind], 100)
@@ -156,13 +156,14 @@ def _floor(axes: Axes, rows: dict[str, Any]) -> None:
                 axes.plot(position + offset, value, _MARKERS[REFERENCE], color="black", ms=4, label=label)
     axes.set_xticks(range(len(shown)), [_label(key, rows[key]) for key in shown])
     axes.set_ylabel("floor / time, %")
-    axes.set_ylim(0, max(105, axes.get_ylim()[1]))
-    axes.legend(fontsize=7, loc="upper right")
+    axes.axhline(100, color=TARGET, lw=1.2, ls="--")
+    axes.set_ylim(0, 1.3 * max(100, axes.get_ylim()[1]))
+    axes.legend(fontsize=7, loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.4)
 
 
 def _times(axes: Axes, rows: dict[str, Any]) -> None:
     """Milliseconds of an evaluation by our fastest, the peers (markers as in the large panel) and the floor."""
-    axes.set_title("Energy + forces: time, markers as on the left", loc="left")
+    axes.set_title("Energy + forces: time (markers: left panel)", loc="left")
     shown = [key for key in ("aspirin", "ho2", "water") if key in rows]
     if not shown:
         _empty(axes, "no evaluation row")

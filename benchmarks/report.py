@@ -40,7 +40,7 @@ def show(row: Result, console: Console) -> None:
     table.add_column("", style="cyan")
     memory = any("bytes_per_atom" in entry for entry in row.cases.values())
     ratios = any("ratio" in entry for entry in row.cases.values())
-    heads = [f"ms per {row.unit}"] + [row.ratio] * ratios
+    heads = [f"ms per {row.unit}"] + [row.ratio, "in CPU time"] * ratios
     if memory:
         heads += ["us per atom", "kB per atom", "peak, GB"]
     shares = any("share_of_floor" in entry for entry in row.cases.values())
@@ -52,6 +52,7 @@ def show(row: Result, console: Console) -> None:
         cells = [_milliseconds(entry["seconds"])]
         if ratios:
             cells.append(_spread(entry["ratio"]) if "ratio" in entry else "")
+            cells.append(f"{entry['processor_ratio']['median']:.2f}" if "processor_ratio" in entry else "")
         if row.unit == "frame":
             name += f": {1 / entry['seconds']['median']:,.0f} frames/s"
         if memory:

@@ -61,6 +61,18 @@ def machine(threads: int, device: str) -> dict[str, Any]:
     return found
 
 
+def _introduce(found: dict[str, Any], console: Console) -> None:
+    """One line on the machine, and a warning where others are at work on it."""
+    names = ("gpu", "processor", "capability", "threads", "torch", "openmm")
+    console.print(", ".join(f"{name} {found[name]}" for name in names if name in found))
+    load = found["load_average"][0]
+    if load > 0.3 * found["cores"]:
+        console.print(
+            f"[bold]the machine is busy (load {load:g} on {found['cores']} cores)[/bold]: times are too long; ratios, "
+            "above all those of CPU time on one thread, suffer less"
+        )
+
+
 def measure(plan: Plan, keys: list[str], console: Console) -> list[Result]:
     """All rows on one device, each printed when it is done."""
     results = []
@@ -104,6 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     for device in devices:
         plan = Plan(device, chosen.threads, effort, tuple(versions), **sizes)
         report["machine"][device] = machine(chosen.threads, device)
+        _introduce(report["machine"][device], console)
         rows = measure(plan, chosen.rows, console)
         report["rows"][device] = {row.key: vars(row) for row in rows}
     if devices == ["cpu"]:
