@@ -48,6 +48,10 @@ class Box:
             text=True,
             cwd=Path(__file__).parents[1],
         )
+        self.description: dict[str, Any] = {}
+
+    def wait(self) -> None:
+        """Until it is ready, and has described itself."""
         self.description = self._read()
 
     def ask(self, calls: int) -> dict[str, Any]:
@@ -77,6 +81,8 @@ def running(sizes: tuple[int, ...], threads: int, device: str) -> Iterator[list[
     try:
         for size in sizes:
             boxes.append(Box(size, threads, device))
+        for box in boxes:
+            box.wait()
         yield boxes
     finally:
         for box in boxes:
