@@ -22,11 +22,10 @@ from benchmarks.systems import along, motion
 from benchmarks.timing import Case, Effort, Spread, paired_times
 from ffpt_core import Potential
 from ffpt_core.engine import ForceModule
-from ffpt_core.errors import FfptError
+from ffpt_core.fused import load_kernel
 from ffpt_core.training.batches import FrameBatches
 from ffpt_core.training.configuration import make_configuration
-from ffpt_core.training.module import PotentialModule, loss_terms
-from ffpt_core.training.run import compile_network
+from ffpt_core.training.module import PotentialModule
 from ffpt_core.units import NANOMETRE
 from ffpt_openmm import create_system
 
@@ -49,7 +48,6 @@ class Plan:
         threads: of PyTorch and of OpenMM's CPU platform.
         effort: how long each row is measured.
         peers: names of the peers to compare with.
-        compiled: train with torch.compile too, which takes about a minute to start.
         waters: molecules in the periodic box of the evaluation and Langevin rows.
         boxes: molecules in the boxes whose cost per atom is compared.
         replicas: in one Context.
@@ -59,7 +57,6 @@ class Plan:
     threads: int
     effort: Effort
     peers: tuple[str, ...]
-    compiled: bool = True
     waters: int = 64
     boxes: tuple[int, ...] = (64, 512, 4096)
     replicas: int = 32
@@ -236,23 +233,23 @@ def training(system: str, plan: Plan, advance: Advance) -> Result:
     dataset = {"aspirin": systems.aspirin_frames, "combustion": systems.combustion_frames}[system](10 * batch_size)
     result = Result(f"training-{system}", title, "frame", "times faster", reach, goal)
     start = systems.random_potential(plan.device)
-    batches = FrameBatches(dataset, start.cutoff, torch.float32)
+    batches = FrameBatches(dataset, start.cutoff)
     numbers = list(np.random.default_rng(0).permutation(len(dataset)).reshape(-1, batch_size))
     base = peers.REFERENCE
 
     losses = {}
     cases = []
-    for name in ("ffpt, eager", "ffpt, compiled") if plan.compiled else ("ffpt, eager",):
-        potential = copy.deepcopy(start).train()
-        if name == "ffpt, compiled":
-            try:
-                compile_network(potential, _on_device(batches, plan.device))
-            except FfptError as error:
-                result.skipped[name] = str(error)
-                continue
-        step = _training_step(potential, batches, plan.device)
-        losses[name] = step(numbers[0])
-        cases.append(Case(name, along(step, numbers), batch_size, base))
+    kernels = ["torch"]
+    if plan.device == "cpu":
+        reason = load_kernel()
+        if isinstance(reason, str):
+            result.skipped["ffpt, fused"] = reason
+        else:
+            kernels.insert(0, "fused")
+    for kernel in kernels:
+        step = _training_step(copy.deepcopy(start).train(), batches, plan.device, kernel)
+        losses[f"ffpt, {kernel}"] = step(numbers[0])
+        cases.append(Case(f"ffpt, {kernel}", along(step, numbers), batch_size, base))
     if peers.REFERENCE in plan.peers:
         reference = peers.Reference(start, ("energy", "gradient_force"))
         prepared = [batches[frames].to(torch.device(plan.device)) for frames in numbers]
@@ -267,35 +264,17 @@ def training(system: str, plan: Plan, advance: Advance) -> Result:
 LEARNING_RATE = 1e-4
 
 
-class _OnDevice:
-    """FrameBatches whose batches come on a device."""
-
-    def __init__(self, batches: FrameBatches, device: str) -> None:
-        self.batches, self.device = batches, torch.device(device)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, frames: np.ndarray) -> Any:
-        return self.batches[frames].to(self.device)
-
-
-def _on_device(batches: FrameBatches, device: str) -> Any:
-    return batches if device == "cpu" else _OnDevice(batches, device)
-
-
-def _training_step(potential: Potential, batches: FrameBatches, device: str) -> Callable[[np.ndarray], float]:
+def _training_step(
+    potential: Potential, batches: FrameBatches, device: str, kernel: str
+) -> Callable[[np.ndarray], float]:
     """A step as Lightning makes it: batch, errors, loss, gradients, Adam. Returns the loss."""
     values = {"data": {"train": "none"}, "output": "none", "learning_rate": LEARNING_RATE}
-    configuration = make_configuration(values)
-    module = PotentialModule(potential, configuration, total_steps=1)
+    module = PotentialModule(potential, make_configuration(values), 1, kernel)
     optimizer = module.configure_optimizers()
-    weights = configuration.loss
 
     def step(frames: np.ndarray) -> float:
         batch = batches[frames].to(torch.device(device))
-        energy, force = loss_terms(weights, *module.errors(batch, potential))
-        loss = weights.energy_weight * energy + weights.force_weight * force
+        loss = module.loss(batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -93,9 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--threads", type=int, default=cores(), help="of PyTorch and OpenMM (default: all cores)")
     parser.add_argument("--output", type=Path, default=Path("benchmark"), help="folder of speed.json and speed.png")
-    parser.add_argument(
-        "--quick", action="store_true", help="a few seconds, tiny boxes, no torch.compile: a smoke test"
-    )
+    parser.add_argument("--quick", action="store_true", help="a few seconds, tiny boxes: a smoke test")
     parser.add_argument("--no-peers", action="store_true", help="without reference NewtonNet, MACE and TensorNet")
     chosen = parser.parse_args(arguments)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -109,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     sizes: dict[str, Any] = {}
     if chosen.quick:
         # The reference needs a box of twice the cutoff.
-        sizes = {"compiled": False, "waters": 36 if versions else 4, "boxes": (2, 4), "replicas": 2}
+        sizes = {"waters": 36 if versions else 4, "boxes": (2, 4), "replicas": 2}
     effort = Effort(rounds=5, budget=0.1, visit=0.001) if chosen.quick else Effort()
 
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

@@ -86,10 +86,15 @@ class PotentialModule(lightning.LightningModule):
         labels = energies.detach() if batch.energies is None else batch.energies - shifts
         return energies - labels, forces - (forces.detach() if batch.forces is None else batch.forces)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """The weighted loss of one batch."""
-        energy, force = loss_terms(self.configuration.loss, *self.errors(batch, self._training))
-        loss = self.configuration.loss.energy_weight * energy + self.configuration.loss.force_weight * force
+        weights = self.configuration.loss
+        energy, force = loss_terms(weights, *self.errors(batch, self._training))
+        return weights.energy_weight * energy + weights.force_weight * force
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss of one batch, refused where it is not a number."""
+        loss = self.loss(batch)
         if not torch.isfinite(loss):
             raise FfptError(
                 f"the loss is no longer a number (epoch {self.current_epoch + 1}, step {self.global_step + 1}): "
