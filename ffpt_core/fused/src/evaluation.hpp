@@ -4,7 +4,8 @@
 // The work is matrix products of (rows, features) tiles with (features, features) weights; all else is arranged
 // around them. Three identities save products:
 //   - a message is symmetric in its two atoms, so every pair is computed once;
-//   - sum_j (W4 h_ij) u_ij = W4 sum_j h_ij u_ij, so W4 multiplies three rows an atom instead of one a pair;
+//   - sum_j (W4 h_ij) u_ij = W4 sum_j h_ij u_ij, so W4 multiplies a row for each pair or three for each atom, whichever
+//     are fewer (`pairwise` or not);
 //   - the first layer has no vectors to transport, and its phi depends on the element alone.
 // The gradient is the hand-derived one of newtonnet.py; names ending in _bar are dE/d(name).
 //
@@ -26,7 +27,7 @@ namespace {
 
 // What a thread keeps of its pairs between the forward and the backward pass.
 template <class Real> struct LayerPairs {
-    Array<Real> weights, hidden, hidden_slope, transport, transport_slope;
+    Array<Real> weights, hidden, hidden_slope, transport, transport_slope;  // hidden: after W4 if pairwise
 };
 
 // Pairs that are within the cutoff, as r_i - r_j and its length, in Angstrom.
@@ -48,7 +49,7 @@ template <class Real> struct Worker {
     Array<Real> unit, unit_bar, radial, radial_slope, radial_bar;  // (pairs, 3), (pairs, basis)
     std::vector<LayerPairs<Real>> layers;
     Array<Real> messages, vectors, direction, transport;     // sums over this thread's pairs, per atom
-    Array<Real> tile_a, tile_b, tile_c;                      // (3 TILE, width) scratch
+    Array<Real> tile_a, tile_b, tile_c, tile_d;                      // (3 TILE, width) scratch
     Array<double> forces;                                    // (atoms, 3)
     double virial[9];
 };
@@ -69,6 +70,7 @@ template <class Real> class Evaluation {
   private:
     const Weights<Real>& weights_;
     int team_ = 1;  // threads that came: fewer than asked for where the system says so
+    bool pairwise_ = false;
     std::vector<Worker<Real>> workers_;
     Pairs pairs_;
     std::vector<LayerAtoms<Real>> atoms_;
@@ -135,7 +137,7 @@ template <class Real> void Evaluation<Real>::reserve(Worker<Real>& me, int64_t a
     const int64_t n = me.n_pairs, W = weights_.width;
     for (Array<Real>* array : {&me.unit, &me.unit_bar}) array->reserve(3 * n);
     for (Array<Real>* array : {&me.radial, &me.radial_slope, &me.radial_bar}) array->reserve(n * weights_.basis_width);
-    for (Array<Real>* array : {&me.tile_a, &me.tile_b, &me.tile_c}) array->reserve(3 * TILE * W);
+    for (Array<Real>* array : {&me.tile_a, &me.tile_b, &me.tile_c, &me.tile_d}) array->reserve(3 * TILE * W);
     for (Array<Real>* array : {&me.vectors, &me.direction}) array->reserve(3 * atoms * W);
     me.messages.reserve(atoms * W);
     me.forces.reserve(3 * atoms);
@@ -191,8 +193,10 @@ template <class Real> void Evaluation<Real>::pairs_forward(Worker<Real>& me, int
                 at(sum_j + k) += value;
             }
         }
-        product(rows, message, W, layer.direction_in.forward, hidden + start, W);
-        silu(hidden + start, hidden_slope + start, rows * W);
+        Real* const h = pairwise_ ? me.tile_c + 0 : hidden + start;
+        product(rows, message, W, layer.direction_in.forward, h, W);
+        silu(h, hidden_slope + start, rows * W);
+        if (pairwise_) product(rows, h, W, layer.direction_out.forward, hidden + start, W);
         if (l) {
             product(rows, message, W, layer.transport_in.forward, transport_hidden, W);
             silu(transport_hidden, transport_slope + start, rows * W);
@@ -260,7 +264,10 @@ template <class Real> void Evaluation<Real>::atoms_forward(Worker<Real>& me, int
             const Real* messages = other.messages + begin * W;
             for (int64_t k = 0; k < rows * W; k += L) at(features_ + begin * W + k) += load(messages + k);
         }
-        product<Real, true>(3 * rows, me.tile_a + 0, W, layer.direction_out.forward, vectors + start, W);
+        if (pairwise_)
+            for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors + start + k) += load(me.tile_a + k);
+        else
+            product<Real, true>(3 * rows, me.tile_a + 0, W, layer.direction_out.forward, vectors + start, W);
         product(3 * rows, vectors + start, W, layer.update.forward, updated + start, W);
         for (int64_t i = begin; i < begin + rows; ++i)
             for (int k = 0; k < W; k += L) {
@@ -320,7 +327,7 @@ template <class Real> void Evaluation<Real>::atoms_backward(Worker<Real>& me, in
             }
         }
         product<Real, true>(3 * rows, me.tile_a + 0, W, layer.update.backward, new_bar_ + start, W);
-        product(3 * rows, new_bar_ + start, W, layer.direction_out.backward, projected_ + start, W);
+        if (!pairwise_) product(3 * rows, new_bar_ + start, W, layer.direction_out.backward, projected_ + start, W);
     }
 }
 
@@ -334,6 +341,7 @@ template <class Real> void Evaluation<Real>::pairs_backward(Worker<Real>& me, in
     const int W = weights_.width, N = weights_.basis_width;
     const Real* const phi = atoms_[l].phi + 0;
     const Real* const vectors = l ? atoms_[l - 1].vectors + 0 : nullptr;
+    const Real* const projected = pairwise_ ? new_bar_ + 0 : projected_ + 0;
     Real *const hidden_bar = me.tile_a + 0, *const transport_bar = me.tile_b + 0;
     Real *const message_bar = me.tile_c + 0, *const product_bar = me.tile_a + 0;
 
@@ -343,8 +351,8 @@ template <class Real> void Evaluation<Real>::pairs_backward(Worker<Real>& me, in
         const int64_t rows = tile.end - tile.begin, start = tile.begin * W;
         for (int64_t r = 0; r < rows; ++r) {
             const int64_t p = tile.begin + r, i = me.first[p], j = me.second[p];
-            const Real *h = kept.hidden + p * W, *slope = kept.hidden_slope + p * W;
-            const Real *g_i = projected_ + 3 * i * W, *g_j = projected_ + 3 * j * W;
+            const Real* h = kept.hidden + p * W;
+            const Real *g_i = projected + 3 * i * W, *g_j = projected + 3 * j * W;
             const Real u0 = me.unit[3 * p], u1 = me.unit[3 * p + 1], u2 = me.unit[3 * p + 2];
             V bar0{}, bar1{}, bar2{};
             for (int k = 0; k < W; k += L) {
@@ -353,7 +361,7 @@ template <class Real> void Evaluation<Real>::pairs_backward(Worker<Real>& me, in
                 const V d2 = load(g_i + 2 * W + k) - load(g_j + 2 * W + k);
                 const V value = load(h + k);
                 bar0 += value * d0, bar1 += value * d1, bar2 += value * d2;
-                at(hidden_bar + r * W + k) = (d0 * u0 + d1 * u1 + d2 * u2) * load(slope + k);
+                at(hidden_bar + r * W + k) = d0 * u0 + d1 * u1 + d2 * u2;
             }
             me.unit_bar[3 * p] += sum<Real>(bar0);
             me.unit_bar[3 * p + 1] += sum<Real>(bar1);
@@ -375,7 +383,13 @@ template <class Real> void Evaluation<Real>::pairs_backward(Worker<Real>& me, in
                 at(transport_bar + r * W + k) = e_bar;
             }
         }
-        product<Real, true>(rows, hidden_bar, W, layer.direction_in.backward, message_bar, W);
+        Real* before = hidden_bar;
+        if (pairwise_) {
+            before = me.tile_d + 0;
+            product(rows, hidden_bar, W, layer.direction_out.backward, before, W);
+        }
+        for (int64_t k = 0; k < rows * W; k += L) at(before + k) *= load(kept.hidden_slope + start + k);
+        product<Real, true>(rows, before, W, layer.direction_in.backward, message_bar, W);
         if (l) {
             Real* const inner = me.tile_a + 0;  // hidden_bar is spent
             product(rows, transport_bar, W, layer.transport_out.backward, inner, W);
@@ -489,6 +503,7 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
             team_ = team;
             pairs_.count = 0;
             for (int w = 0; w < team; ++w) pairs_.count += workers_[w].found.count;
+            pairwise_ = pairs_.count < 3 * n;
             attempt([&] { pairs_.reserve(pairs_.count); });
         }
         if (!exhausted) {

@@ -1,6 +1,7 @@
 // What Python calls: NewtonNet in float32 and float64. Lengths in Angstrom, energies in eV.
 
 #include <mutex>
+#include <utility>
 
 #include "evaluation.hpp"
 #include "training.hpp"
@@ -8,6 +9,8 @@
 namespace {
 
 template <class Real> struct Network {
+    explicit Network(Weights<Real>&& w) : weights(std::move(w)) {}
+
     Weights<Real> weights;
     Evaluation<Real> evaluation{weights};
     Training<Real> training{weights};
@@ -16,7 +19,7 @@ template <class Real> struct Network {
 
 template <class Real> void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies) {
     try {
-        return new Network<Real>{Weights<Real>(features, basis, layers, species, cutoff, frequencies)};
+        return new Network<Real>(Weights<Real>(features, basis, layers, species, cutoff, frequencies));
     } catch (const std::bad_alloc&) {
         return nullptr;
     }

@@ -70,6 +70,7 @@ template <class Real> class Training {
         Gradient<Real> gradient;
         std::vector<LayerState> layers;
         int64_t n_atoms, n_pairs;
+        bool pairwise;  // see evaluation.hpp
         Array<int32_t> first, second;
         Array<double> displacement, distance;
         Array<Real> unit, unit_dot, radial;  // (pairs, 3) twice, (2 pairs, basis)
@@ -129,6 +130,7 @@ void Training<Real>::take_pairs(Worker& me, const Chunk& chunk, const double* x,
         me.distance[m++] = std::sqrt(squared);
     }
     me.n_pairs = m;
+    me.pairwise = m < 3 * me.n_atoms;
 }
 
 template <class Real> void Training<Real>::reserve(Worker& me) {
@@ -190,7 +192,8 @@ template <class Real> void Training<Real>::pairs_forward(Worker& me, int l) {
     const int64_t n = me.n_atoms, W = weights_.width, N = weights_.basis_width, half = n * W, wide = 3 * n * W;
     const Real* const old = l ? me.layers[l - 1].vectors + 0 : nullptr;
     Real* const vectors = kept.vectors + 0;
-    kept.directions.zero(2 * wide);
+    Real* const directions = me.pairwise ? vectors : kept.directions + 0;
+    if (!me.pairwise) kept.directions.zero(2 * wide);
     if (l) std::memcpy(vectors, old, size_t(2 * wide) * sizeof(Real));
     else kept.vectors.zero(2 * wide);
     for (int64_t t = 0; t < tiles(me.n_pairs); ++t) {
@@ -199,14 +202,20 @@ template <class Real> void Training<Real>::pairs_forward(Worker& me, int l) {
         product(2 * rows, me.radial + 2 * here.begin * N, N, layer.radial.forward, kept.weights + start, W);
         messages(me, l, here);
         product(2 * rows, me.message + 0, W, layer.direction_in.forward, kept.direction_hidden + start, W);
-        Real *const h = me.tile_a + 0, *const h_dot = h + size;
-        silu_tangent(kept.direction_hidden + start, kept.direction_hidden + start + size, h, h_dot, size);
+        silu_tangent(kept.direction_hidden + start, kept.direction_hidden + start + size, me.tile_a + 0,
+                     me.tile_a + size, size);
         if (l) {
             product(2 * rows, me.message + 0, W, layer.transport_in.forward, kept.transport_hidden + start, W);
             silu_tangent(kept.transport_hidden + start, kept.transport_hidden + start + size, me.tile_b + 0,
                          me.tile_b + size, size);
             product(2 * rows, me.tile_b + 0, W, layer.transport_out.forward, kept.transport + start, W);
         }
+        Real* h = me.tile_a + 0;
+        if (me.pairwise) {
+            h = me.tile_c + 0;
+            product(2 * rows, me.tile_a + 0, W, layer.direction_out.forward, h, W);
+        }
+        const Real* const h_dot = h + size;
         for (int64_t r = 0; r < rows; ++r) {
             const int64_t p = here.begin + r, i = me.first[p], j = me.second[p];
             const Real *m = me.message + r * W, *m_dot = m + size;
@@ -223,10 +232,10 @@ template <class Real> void Training<Real>::pairs_forward(Worker& me, int l) {
                 for (int64_t k = 0; k < W; k += L) {
                     const V value = load(h + r * W + k) * u;
                     const V tangent = load(h_dot + r * W + k) * u + load(h + r * W + k) * u_dot;
-                    at(kept.directions + at_i + k) += value;
-                    at(kept.directions + at_j + k) -= value;
-                    at(kept.directions + wide + at_i + k) += tangent;
-                    at(kept.directions + wide + at_j + k) -= tangent;
+                    at(directions + at_i + k) += value;
+                    at(directions + at_j + k) -= value;
+                    at(directions + wide + at_i + k) += tangent;
+                    at(directions + wide + at_j + k) -= tangent;
                 }
                 if (!l) continue;
                 const Real *e = kept.transport + start + r * W, *e_dot = e + size;
@@ -248,7 +257,7 @@ template <class Real> void Training<Real>::atoms_forward(Worker& me, int l) {
     const auto& layer = weights_.layers[l];
     LayerState& kept = me.layers[l];
     const int64_t n = me.n_atoms, W = weights_.width, half = n * W, wide = 3 * n * W;
-    product<Real, true>(6 * n, kept.directions + 0, W, layer.direction_out.forward, kept.vectors + 0, W);
+    if (!me.pairwise) product<Real, true>(6 * n, kept.directions + 0, W, layer.direction_out.forward, kept.vectors + 0, W);
     product(6 * n, kept.vectors + 0, W, layer.update.forward, kept.updated + 0, W);
     for (int64_t row = 0; row < 3 * n; ++row)
         for (int64_t k = 0; k < W; k += LANES<Real>) {
@@ -327,6 +336,7 @@ template <class Real> void Training<Real>::atoms_backward(Worker& me, int l) {
         }
     add_outer(6 * n, updated_bar, W, kept.vectors + 0, W, gradient.update + 0);
     product<Real, true>(6 * n, updated_bar, W, layer.update.backward, me.new_bar + 0, W);
+    if (me.pairwise) return;
     add_outer(6 * n, me.new_bar + 0, W, kept.directions + 0, W, gradient.direction_out + 0);
     product(6 * n, me.new_bar + 0, W, layer.direction_out.backward, me.projected + 0, W);
 }
@@ -339,7 +349,8 @@ template <class Real> void Training<Real>::pairs_backward(Worker& me, int l) {
     LayerGradient<Real>& gradient = me.gradient.layers[l];
     const int64_t n = me.n_atoms, W = weights_.width, N = weights_.basis_width, half = n * W, wide = 3 * n * W;
     const Real* const old = l ? me.layers[l - 1].vectors + 0 : nullptr;
-    const Real *const new_bar = me.new_bar + 0, *const projected = me.projected + 0, *const phi = kept.phi + 0;
+    const Real *const new_bar = me.new_bar + 0, *const phi = kept.phi + 0;
+    const Real* const projected = me.pairwise ? new_bar : me.projected + 0;
     me.phi_bar.zero(2 * half);
     if (l) std::memcpy(me.vectors_bar + 0, new_bar, size_t(2 * wide) * sizeof(Real));
     for (int64_t t = 0; t < tiles(me.n_pairs); ++t) {
@@ -368,9 +379,15 @@ template <class Real> void Training<Real>::pairs_backward(Worker& me, int l) {
             }
         }
         const Real* x = kept.direction_hidden + start;
-        silu_tangent_backward(x, x + size, hidden, hidden + size, bar, bar + size, size);
-        add_outer(2 * rows, bar, W, me.message + 0, W, gradient.direction_in + 0);
-        product<Real, true>(2 * rows, bar, W, layer.direction_in.backward, message_bar, W);
+        Real* before = bar;
+        if (me.pairwise) {
+            before = inner;
+            product(2 * rows, bar, W, layer.direction_out.backward, before, W);
+        }
+        silu_tangent_backward(x, x + size, hidden, hidden + size, before, before + size, size);
+        if (me.pairwise) add_outer(2 * rows, bar, W, hidden, W, gradient.direction_out + 0);
+        add_outer(2 * rows, before, W, me.message + 0, W, gradient.direction_in + 0);
+        product<Real, true>(2 * rows, before, W, layer.direction_in.backward, message_bar, W);
         if (l) {
             for (int64_t r = 0; r < rows; ++r) {
                 const int64_t p = here.begin + r, i = me.first[p], j = me.second[p];
@@ -427,7 +444,8 @@ template <class Real> void Training<Real>::atoms_phi_backward(Worker& me, int l)
     LayerGradient<Real>& gradient = me.gradient.layers[l];
     const int64_t n = me.n_atoms, W = weights_.width, half = n * W, rows = l ? 2 * n : n;
     Real *const hidden = me.atoms_a + 0, *const bar = me.atoms_b + 0;
-    product(2 * n, me.phi_bar + 0, W, layer.node_out.backward, bar, W);
+    product(rows, me.phi_bar + 0, W, layer.node_out.backward, bar, W);
+    if (!l) std::memset(static_cast<void*>(bar + half), 0, size_t(half) * sizeof(Real));
     const Real* x = kept.node_hidden + 0;
     silu_tangent_backward(x, x + half, hidden, hidden + half, bar, bar + half, half);
     add_outer(rows, me.phi_bar + 0, W, hidden, W, gradient.node_out + 0);
