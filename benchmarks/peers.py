@@ -154,7 +154,8 @@ def _directed_batch(batch: Batch) -> types.SimpleNamespace:
     pairs = torch.cat([batch.pairs, batch.pairs.flip(0)], dim=1)
     order = torch.argsort(pairs[0], stable=True)
     edges = pairs[:, order]
-    assert batch.energies is not None and batch.forces is not None
+    assert batch.energies is not None
+    assert batch.forces is not None
     return types.SimpleNamespace(
         z=batch.numbers,
         disp=(batch.positions[edges[0]] - batch.positions[edges[1]]).float(),
