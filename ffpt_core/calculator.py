@@ -72,6 +72,6 @@ class FfptCalculator(SinglePointCalculator):
         if kept is None or not np.array_equal(kept.numbers, atoms.numbers) or (self._pbc != atoms.pbc).any():
             kept = self._evaluator = FusedEvaluator(self.potential, atoms.numbers, atoms.pbc)
             self._pbc = atoms.pbc.copy()
-        energy, forces, virial = kept(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
+        energies, forces, virial = kept(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
         volume = atoms.cell.volume if atoms.pbc.all() else np.inf
-        return energy, forces, 0.5 * (virial + virial.T) / volume
+        return float(energies[0]), forces, 0.5 * (virial + virial.T) / volume

@@ -1,7 +1,8 @@
 """The modules that simulation engines call: positions in the engine's units in, energy and forces out.
 
-One module serves a fixed list of atoms. It is plain tensor code around NewtonNet.forward, whose gradient is
-hand-written: no autograd graph is built, and TorchScript compiles it.
+One module serves a fixed list of atoms, or many copies of it that do not see each other (replicas). It is plain
+tensor code around NewtonNet.forward, whose gradient is hand-written: no autograd graph is built, and TorchScript
+compiles it.
 """
 
 # TorchScript reads the annotations of this file: no postponed evaluation here.
@@ -12,8 +13,9 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ffpt_core.pairs import all_pairs, find_pairs, still_complete
+from ffpt_core.pairs import all_pairs, still_complete
 from ffpt_core.potential import Potential
+from ffpt_core.replicas import repeated_pairs, replica_pairs
 from ffpt_core.units import KJ_PER_MOL, NANOMETRE
 
 STATIC_PAIRS_UP_TO = 64
@@ -33,9 +35,11 @@ class _EngineModule(nn.Module):
 
     Args:
         potential: what to evaluate; its weights are copied.
-        numbers: atomic numbers of the atoms, in order.
-        atoms: indices of these atoms among the engine's particles; None where they are all of them.
-        periodic: whether forward needs box vectors.
+        numbers: atomic numbers of the atoms of one copy, in order.
+        atoms: indices of the atoms of all copies among the engine's particles, copy after copy; None where they are
+            all of them.
+        periodic: whether forward needs box vectors, which all copies share.
+        replicas: number of copies. No pair is ever between two of them, wherever they are.
     """
 
     numbers: Tensor
@@ -54,12 +58,14 @@ class _EngineModule(nn.Module):
         numbers: Sequence[int],
         atoms: Optional[Sequence[int]] = None,
         periodic: bool = False,
+        replicas: int = 1,
     ) -> None:
         super().__init__()
         self.network = copy.deepcopy(potential.network).eval().requires_grad_(False)
         self.cutoff = potential.cutoff
         self.skin = SKIN
         self.periodic = periodic
+        self.replicas = replicas
         self.static = not periodic and len(numbers) <= STATIC_PAIRS_UP_TO
         self.subset = atoms is not None
         self.length = NANOMETRE
@@ -67,10 +73,11 @@ class _EngineModule(nn.Module):
         device = potential.device
         z = torch.as_tensor(list(numbers), dtype=torch.int64, device=device)
         empty = torch.zeros(0, dtype=torch.int64, device=device)
-        self.register_buffer("numbers", z)
+        pairs = all_pairs(len(z) if self.static else 0, device)
+        self.register_buffer("numbers", z.repeat(replicas))
         self.register_buffer("atoms", empty if atoms is None else torch.as_tensor(list(atoms), device=device))
-        self.register_buffer("pairs", all_pairs(len(z) if self.static else 0, device))
-        self.register_buffer("scales", potential.scales.index_select(0, z).to(potential.dtype))
+        self.register_buffer("pairs", repeated_pairs(pairs, len(z), replicas))
+        self.register_buffer("scales", potential.scales.index_select(0, self.numbers).to(potential.dtype))
         self.register_buffer("shift", potential.shifts.index_select(0, z).sum())
         self.register_buffer("pbc", torch.full((3,), periodic, dtype=torch.bool, device=device))
         # The pair list is kept between calls, with what it was made for. Attributes that forward assigns survive
@@ -83,7 +90,7 @@ class _EngineModule(nn.Module):
         """The pairs within the cutoff, (2, n_pairs), and their r_i - r_j, (n_pairs, 3) Angstrom, float64.
 
         Args:
-            x: (n_atoms, 3) Angstrom, float64.
+            x: (replicas * n_atoms, 3) Angstrom, float64.
             box: (3, 3) rows are box vectors in nm, or None.
         """
         if self.periodic and box is None:
@@ -99,7 +106,7 @@ class _EngineModule(nn.Module):
         d = x.index_select(0, pairs[0]) - x.index_select(0, pairs[1])
         if self.periodic:
             d = d + self.shifts @ cell
-        if not self.static or not x.is_cuda:
+        if not self.static or x.is_cpu:
             # A quarter of the pairs of a molecule like aspirin is beyond the cutoff: dropping them saves a quarter
             # of the time. On a GPU the size of the result would have to be awaited.
             kept = torch.nonzero((d * d).sum(1) < self.cutoff * self.cutoff).squeeze(1)
@@ -110,18 +117,20 @@ class _EngineModule(nn.Module):
         """Make the pair list anew if atoms or cell have moved too far since it was made.
 
         Args:
-            x: (n_atoms, 3) Angstrom, float64.
+            x: (replicas * n_atoms, 3) Angstrom, float64.
             cell: (3, 3) Angstrom.
         """
         if self.listed_positions.shape[0] != x.shape[0] or not still_complete(
             x, cell, self.listed_positions, self.listed_inverse, self.cutoff, self.skin
         ):
-            self.pairs, self.shifts = find_pairs(x, cell, self.pbc, self.cutoff + self.skin)
+            self.pairs, self.shifts = replica_pairs(x, self.replicas, cell, self.pbc, self.cutoff + self.skin)
             # A copy: x may be the memory of the engine.
             self.listed_positions, self.listed_inverse = x.clone(), torch.linalg.inv(cell)
 
     def evaluate(self, positions: Tensor, box: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-        """Energy, a float64 scalar in kJ/mol, and forces, (n_particles, 3) float64 in kJ/mol/nm.
+        """Energies of the copies, (replicas,) float64 in kJ/mol, and forces, (n_particles, 3) float64 in kJ/mol/nm.
+
+        A coordinate that is not a number makes the energy of its own copy NaN and leaves the others as they are.
 
         Args:
             positions: (n_particles, 3) nm.
@@ -133,42 +142,44 @@ class _EngineModule(nn.Module):
             x = x.index_select(0, self.atoms)
         pairs, d = self.displacements(x, box)
         atomic, gradient = self.network(self.numbers, pairs, d.to(self.scales.dtype), self.scales)
-        energy = ((self.scales * atomic).to(torch.float64).sum() + self.shift) * self.energy
-        energy = energy + 0.0 * x.sum()  # a NaN coordinate is in no pair, but must not pass unseen
+        atomic = (self.scales * atomic).to(torch.float64).view(self.replicas, -1)
+        energies = (atomic.sum(1) + self.shift) * self.energy
+        # A NaN coordinate is in no pair, but must not pass unseen.
+        energies = energies + 0.0 * x.view(self.replicas, -1).sum(1)
         gradient = gradient.to(torch.float64) * (self.energy * self.length)
         forces = torch.zeros_like(x).index_add(0, pairs[1], gradient).index_add(0, pairs[0], gradient, alpha=-1.0)
         if self.subset:
             forces = torch.zeros_like(everything).index_copy(0, self.atoms, forces)
-        return energy.to(positions.device), forces.to(positions.device)
+        return energies.to(positions.device), forces.to(positions.device)
 
 
 class ForceModule(_EngineModule):
     """Returns (energy, forces): what TorchForce takes after setOutputsForces(True)."""
 
     def forward(self, positions: Tensor, boxvectors: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
-        """Energy (kJ/mol, float64 scalar) and forces ((n_particles, 3) kJ/mol/nm, float64).
+        """Energy of all copies (kJ/mol, float64 scalar) and forces ((n_particles, 3) kJ/mol/nm, float64).
 
         Args:
             positions: (n_particles, 3) nm.
             boxvectors: (3, 3) nm, of a periodic model.
         """
         with torch.no_grad():
-            energy, forces = self.evaluate(positions, boxvectors)
-        return energy, forces
+            energies, forces = self.evaluate(positions, boxvectors)
+        return energies.sum(), forces
 
 
 class EnergyModule(_EngineModule):
     """Returns the energy, with a gradient that autograd finds at once: what a plain TorchForce takes."""
 
     def forward(self, positions: Tensor, boxvectors: Optional[Tensor] = None) -> Tensor:
-        """Energy (kJ/mol, float64 scalar) whose gradient is minus the hand-written forces.
+        """Energy of all copies (kJ/mol, float64 scalar) whose gradient is minus the hand-written forces.
 
         Args:
             positions: (n_particles, 3) nm.
             boxvectors: (3, 3) nm, of a periodic model.
         """
         with torch.no_grad():
-            energy, forces = self.evaluate(positions, boxvectors)
+            energies, forces = self.evaluate(positions, boxvectors)
             # Not detach(): freezing, which TorchForce does when it starts, drops it and the gradient with it.
             here = positions.clone()
-        return energy - (forces * (positions - here)).sum()
+        return energies.sum() - (forces * (positions - here)).sum()

@@ -84,27 +84,26 @@ def probe_geometries(
     return [Atoms(numbers, frame, cell=cell, pbc=periodic) for frame in frames]
 
 
-Evaluate = Callable[[Atoms], tuple[float, np.ndarray]]
-"""A structure to its energy (eV) and forces (eV/Angstrom)."""
+Evaluate = Callable[[np.ndarray, np.ndarray | None], tuple[float, np.ndarray]]
+"""Positions and a cell or None, Angstrom, to an energy (eV) and forces (eV/Angstrom)."""
 
 
 def engine_evaluation(module: torch.nn.Module) -> Evaluate:
     """An EnergyModule or a ForceModule of all atoms, compiled or not, in ASE's units."""
 
-    def evaluate(atoms: Atoms) -> tuple[float, np.ndarray]:
-        box = (torch.as_tensor(np.array(atoms.cell) / NANOMETRE),) if atoms.pbc.any() else ()
-        positions = torch.as_tensor(atoms.positions / NANOMETRE).requires_grad_(True)
-        result = module(positions, *box)
-        if isinstance(result, tuple):
-            energy, forces = result
-        else:
-            energy, forces = result, -torch.autograd.grad(result, positions)[0]
+    def evaluate(positions: np.ndarray, cell: np.ndarray | None) -> tuple[float, np.ndarray]:
+        box = () if cell is None else (torch.as_tensor(cell / NANOMETRE),)
+        x = torch.as_tensor(positions / NANOMETRE).requires_grad_(True)
+        result = module(x, *box)
+        energy, forces = result if isinstance(result, tuple) else (result, -torch.autograd.grad(result, x)[0])
         return energy.item() * KJ_PER_MOL, forces.detach().cpu().numpy() * KJ_PER_MOL_NM
 
     return evaluate
 
 
-def disagreement(evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
+def disagreement(
+    evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
+) -> tuple[float, float]:
     """How far another evaluation of a potential is from the potential.
 
     Every frame is evaluated three times: TorchScript rewrites itself during the first two calls.
@@ -112,28 +111,36 @@ def disagreement(evaluate: Evaluate, potential: Potential, frames: Sequence[Atom
     Args:
         evaluate: what an engine will run.
         potential: the truth.
-        frames: what to evaluate.
+        frames: what to evaluate, in one box if periodic. Neighbouring replicas are given different ones.
+        replicas: copies that evaluate is for, one after the other.
 
     Returns:
         The largest difference of an energy (eV) and of a force component (eV/Angstrom), NaN if any is NaN.
     """
     energy_difference, force_difference = 0.0, 0.0
-    for atoms in frames:
-        energy, forces = potential.energy_and_forces(atoms)
+    expected = [potential.energy_and_forces(atoms) for atoms in frames]
+    for start, atoms in enumerate(frames):
+        copies = [(start + k) % len(frames) for k in range(replicas)]
+        energy = sum(expected[k][0] for k in copies)
+        forces = np.concatenate([expected[k][1] for k in copies])
+        positions = np.concatenate([frames[k].positions for k in copies])
+        cell = np.array(atoms.cell) if atoms.pbc.any() else None
         for _ in range(3):
-            other_energy, other_forces = evaluate(atoms)
+            other_energy, other_forces = evaluate(positions, cell)
             energy_difference = np.maximum(energy_difference, abs(other_energy - energy))
             force_difference = np.maximum(force_difference, np.abs(other_forces - forces).max(initial=0.0))
     return float(energy_difference), float(force_difference)
 
 
-def check_evaluation(evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
-    """Refuse an evaluation that does not give what its potential does. Returns what disagreement does.
+def check_evaluation(
+    evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
+) -> tuple[float, float]:
+    """Refuse an evaluation that does not give what its potential does. Takes and returns what disagreement does.
 
     Raises:
         FfptError: an energy or a force differs by more than rounding does; or the potential itself gives NaN.
     """
-    energy, force = disagreement(evaluate, potential, frames)
+    energy, force = disagreement(evaluate, potential, frames, replicas)
     numbers = torch.as_tensor(frames[0].numbers, dtype=torch.int64, device=potential.device)
     shift = float(potential.shifts.index_select(0, numbers).sum())
     evaluated = [potential.energy_and_forces(atoms) for atoms in frames]
@@ -143,7 +150,7 @@ def check_evaluation(evaluate: Evaluate, potential: Potential, frames: Sequence[
         )
     scale = max(1.0, *(abs(value - shift) for value, _ in evaluated), *(np.abs(f).max() for _, f in evaluated))
     limit = _TOLERANCE[potential.dtype] * scale
-    if not (energy <= limit + 1e-12 * abs(shift) and force <= limit):
+    if not (energy <= replicas * (limit + 1e-12 * abs(shift)) and force <= limit):
         raise FfptError(
             f"the compiled potential is {energy:.2g} eV and {force:.2g} eV/A off the original one, more than "
             f"the {limit:.2g} that rounding allows: this is a fault of the compiler (PyTorch {torch.__version__})"
@@ -151,9 +158,11 @@ def check_evaluation(evaluate: Evaluate, potential: Potential, frames: Sequence[
     return energy, force
 
 
-def check_module(module: torch.nn.Module, potential: Potential, frames: Sequence[Atoms]) -> tuple[float, float]:
-    """check_evaluation of an EnergyModule or a ForceModule of the atoms of the frames, compiled or not."""
-    return check_evaluation(engine_evaluation(module), potential, frames)
+def check_module(
+    module: torch.nn.Module, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
+) -> tuple[float, float]:
+    """check_evaluation of an EnergyModule or a ForceModule, compiled or not."""
+    return check_evaluation(engine_evaluation(module), potential, frames, replicas)
 
 
 def deployed(
@@ -164,16 +173,18 @@ def deployed(
     atoms: Sequence[int] | None = None,
     outputs_forces: bool = False,
     positions: np.ndarray | None = None,
+    replicas: int = 1,
 ) -> torch.jit.ScriptModule:
     """The compiled module for a list of atoms, checked against the potential.
 
     Args:
         potential: what to compile; it is left as it is.
-        numbers: atomic numbers of the atoms it is for.
+        numbers: atomic numbers of the atoms it is for, of one copy.
         periodic: forward takes box vectors.
-        atoms: indices of these atoms among the particles of the engine; None where they are all.
+        atoms: indices of the atoms of all copies among the particles of the engine; None where they are all.
         outputs_forces: forward returns (energy, forces) instead of an energy for autograd.
         positions: (n_atoms, 3) Angstrom, of a typical geometry, for the check.
+        replicas: number of copies.
 
     Raises:
         FfptError: an element that the potential does not know; a compiled module that differs from it.
@@ -183,9 +194,9 @@ def deployed(
     kind = ForceModule if outputs_forces else EnergyModule
     frames = probe_geometries(numbers, periodic, positions)
     # The check is for what an engine runs: frozen. A subset of an engine's particles is only gathered and scattered.
-    checked = compile_module(kind(potential, frames[0].numbers.tolist(), None, periodic))
-    check_module(torch.jit.freeze(checked), potential, frames)
-    return compile_module(kind(potential, numbers, atoms, periodic))
+    checked = compile_module(kind(potential, frames[0].numbers.tolist(), None, periodic, replicas))
+    check_module(torch.jit.freeze(checked), potential, frames, replicas)
+    return compile_module(kind(potential, numbers, atoms, periodic, replicas))
 
 
 def export_torchscript(

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ffpt_openmm.force import create_force, create_system
+    from ffpt_openmm.force import create_force, create_system, replicate
     from ffpt_openmm.guard import StabilityReporter, UnphysicalFrameError
     from ffpt_openmm.settings import MDSettings
     from ffpt_openmm.simulation import MDResult, run_md
@@ -24,6 +24,7 @@ _HOMES = {
     "UnphysicalFrameError": "guard",
     "create_force": "force",
     "create_system": "force",
+    "replicate": "force",
     "run_md": "simulation",
 }
 
@@ -34,6 +35,7 @@ __all__ = [
     "UnphysicalFrameError",
     "create_force",
     "create_system",
+    "replicate",
     "run_md",
 ]
 

@@ -48,8 +48,10 @@ def md(
         str, typer.Option(help="torchforce, pythonforce, compiled (fastest on a CPU) or auto.")
     ] = "auto",
     platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Replicas at a time; default: one for each core.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch, for each replica.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share the replicas; default: one for each core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch, for each process.")] = 1,
 ) -> None:
     """Langevin dynamics of independent replicas; each stops at its first unphysical frame.
 

@@ -1,26 +1,25 @@
-"""DCD trajectories that a killed run can continue: a reporter, and cutting a file back to a number of frames."""
+"""DCD trajectories that a killed run can continue, and cutting a file back to a number of frames."""
 
 from __future__ import annotations
 
 import os
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ffpt_core.errors import FfptError
 
 if TYPE_CHECKING:
-    from openmm import State
-    from openmm.app import Simulation, Topology
+    from openmm.app import Topology
 
 _N_FRAMES, _FIRST, _INTERVAL, _LAST = 8, 12, 16, 20
 """Byte offsets in the header: number of frames, first step, steps between frames, last step (int32 each)."""
 
 
 class DCDTrajectory:
-    """An OpenMM reporter that writes positions as they are (not wrapped into the box).
-
-    Unlike openmm.app.DCDReporter it can be closed and forced to disk.
+    """Writes positions as they are (not wrapped into the box); unlike OpenMM's reporter it can be forced to disk.
 
     Args:
         path: the file.
@@ -35,21 +34,12 @@ class DCDTrajectory:
     ) -> None:
         from openmm.app import DCDFile
 
-        self.interval = interval
-        self.frames = frames
         self._stream = open(path, "r+b" if frames else "w+b")  # noqa: SIM115 (see close)
         self._dcd = DCDFile(self._stream, topology, timestep, interval, interval, append=frames > 0)
 
-    def describeNextReport(self, simulation: Simulation) -> dict[str, Any]:
-        """When OpenMM shall call report next, and with what."""
-        steps = self.interval - simulation.currentStep % self.interval
-        return {"steps": steps, "periodic": False, "include": ["positions"]}
-
-    def report(self, simulation: Simulation, state: State) -> None:
-        """Append a frame."""
-        box = state.getPeriodicBoxVectors() if simulation.system.usesPeriodicBoundaryConditions() else None
-        self._dcd.writeModel(state.getPositions(asNumpy=True), periodicBoxVectors=box)
-        self.frames += 1
+    def append(self, positions: np.ndarray, box: np.ndarray | None = None) -> None:
+        """Append a frame: (n_atoms, 3) nm, and (3, 3) box vectors of a periodic topology."""
+        self._dcd.writeModel(positions, periodicBoxVectors=box)
 
     def sync(self) -> int:
         """Force what was written to disk; returns the size of the file in bytes."""
@@ -104,7 +94,6 @@ def to_hdf5(path: str | os.PathLike[str], topology: str | os.PathLike[str], inte
         FfptError: PyTables is missing, or the file cannot be written.
     """
     import mdtraj
-    import numpy as np
 
     from ffpt_core.files import atomic_path
 

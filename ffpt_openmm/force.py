@@ -27,6 +27,7 @@ def create_force(
     backend: str = "auto",
     atoms: Iterable[int] | None = None,
     periodic: bool | None = None,
+    replicas: int = 1,
     force_group: int = 0,
 ) -> openmm.Force:
     """An OpenMM force that is the potential.
@@ -36,31 +37,38 @@ def create_force(
 
     Args:
         potential: a Potential, or the path of its file; with TorchForce also that of an export.
-        topology: the particles of the System, in order.
+        topology: the particles of the System, or of one copy, in order.
         backend: "torchforce", "pythonforce", or "auto": on a CPU PythonForce, the faster one there by far where
             a C++ compiler is installed (ffpt_core.fused); TorchForce where that is missing or there is a GPU, if it
             loads. An export is always for TorchForce.
         atoms: indices of the atoms that the potential acts on, each once; None: all of them.
         periodic: evaluate in the periodic box; None: where the topology has one.
+        replicas: copies of the topology that the System holds, one after the other. Copies do not see each other,
+            wherever they are, and share the box; the energy is the sum.
         force_group: group of the force.
 
     Raises:
         FfptError: an element that the potential does not know, an atom without an element, indices that are
             not in the topology, an export for other atoms, or a backend that is not installed.
     """
+    if replicas < 1:
+        raise FfptError(f"there must be at least one replica, not {replicas}")
     export = None if isinstance(potential, Potential) or not is_export(potential) else Path(potential)
     chosen = choose_backend("torchforce" if export and backend == "auto" else backend)
     indices = None if atoms is None else _checked_indices(atoms, topology.getNumAtoms())
     numbers = _numbers(topology, indices)
     in_box = topology.getPeriodicBoxVectors() is not None if periodic is None else periodic
     if export:
+        if replicas > 1:
+            raise FfptError(f"{export} is an export for one copy; replicas need the potential it was made from")
         force = _exported_force(export, numbers, in_box, chosen, whole=indices is None)
     else:
         model = potential if isinstance(potential, Potential) else load(potential)
+        particles = None if indices is None else _in_all_copies(indices, topology.getNumAtoms(), replicas)
         if chosen == "torchforce":
-            force = _torch_force(model, numbers, indices, in_box)
+            force = _torch_force(model, numbers, particles, in_box, replicas)
         else:
-            force = _python_force(model, numbers, indices, in_box)
+            force = _python_force(model, numbers, particles, in_box, replicas)
     force.setUsesPeriodicBoundaryConditions(in_box)
     force.setForceGroup(force_group)
     force.setName("ffpt potential")
@@ -72,33 +80,69 @@ def create_system(
     topology: Topology,
     *,
     backend: str = "auto",
-    remove_cm_motion: bool = True,
+    remove_cm_motion: bool | None = None,
     periodic: bool | None = None,
+    replicas: int = 1,
 ) -> openmm.System:
     """A System of the atoms of a topology, with their masses, whose only interaction is the potential.
 
+    OpenMM's CMMotionRemover acts on the System as a whole: several copies would exchange momentum through it, so they
+    get none. Under Langevin dynamics the centre of mass of each copy then diffuses as a free particle. Its motion is
+    independent of everything else in the copy, exactly, and may be subtracted when trajectories are analysed.
+
     Args:
         potential: as in create_force.
-        topology: the atoms; its box becomes that of the System.
+        topology: the atoms of one copy; its box becomes that of the System.
         backend: as in create_force.
-        remove_cm_motion: add a CMMotionRemover.
+        remove_cm_motion: add a CMMotionRemover; None: for a single copy.
         periodic: as in create_force.
+        replicas: copies of the topology, one after the other (see replicate for a Topology of all of them).
 
     Raises:
-        FfptError: as create_force.
+        FfptError: as create_force; a CMMotionRemover for several copies.
     """
     import openmm
 
-    force = create_force(potential, topology, backend=backend, periodic=periodic)
+    if remove_cm_motion and replicas > 1:
+        raise FfptError("a CMMotionRemover would couple the replicas: their centres of mass must move freely")
+    force = create_force(potential, topology, backend=backend, periodic=periodic, replicas=replicas)
     system = openmm.System()
-    for atom in topology.atoms():
-        system.addParticle(atom.element.mass)
+    masses = [atom.element.mass for atom in topology.atoms()]
+    for mass in masses * replicas:
+        system.addParticle(mass)
     if force.usesPeriodicBoundaryConditions():
         system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
     system.addForce(force)
-    if remove_cm_motion:
+    if replicas == 1 if remove_cm_motion is None else remove_cm_motion:
         system.addForce(openmm.CMMotionRemover())
     return system
+
+
+def replicate(topology: Topology, replicas: int) -> Topology:
+    """A topology that holds copies of another one, as a System of create_system with replicas does.
+
+    For what reports on the whole System, such as OpenMM's reporters. Positions: ``np.tile(positions, (replicas, 1))``,
+    or any others: copies may lie on top of each other.
+    """
+    from openmm import app
+
+    copies = app.Topology()
+    copies.setPeriodicBoxVectors(topology.getPeriodicBoxVectors())
+    for _ in range(replicas):
+        atoms = {}
+        for chain in topology.chains():
+            new_chain = copies.addChain()
+            for residue in chain.residues():
+                new_residue = copies.addResidue(residue.name, new_chain, residue.id, residue.insertionCode)
+                for atom in residue.atoms():
+                    atoms[atom] = copies.addAtom(atom.name, atom.element, new_residue)
+        for bond in topology.bonds():
+            copies.addBond(atoms[bond[0]], atoms[bond[1]], bond.type, bond.order)
+    return copies
+
+
+def _in_all_copies(indices: list[int], n_atoms: int, replicas: int) -> list[int]:
+    return [index + copy * n_atoms for copy in range(replicas) for index in indices]
 
 
 def _checked_indices(atoms: Iterable[int], n_atoms: int) -> list[int]:
@@ -122,20 +166,24 @@ def _numbers(topology: Topology, indices: list[int] | None) -> list[int]:
     return [atom.element.atomic_number for atom in chosen]
 
 
-def _torch_force(potential: Potential, numbers: list[int], indices: list[int] | None, periodic: bool) -> openmm.Force:
+def _torch_force(
+    potential: Potential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
+) -> openmm.Force:
     # Forces as an output spare the engine a backward pass: 10 to 20% of aspirin's time.
-    module = deployed(potential, numbers, periodic=periodic, atoms=indices, outputs_forces=True)
+    module = deployed(potential, numbers, periodic=periodic, atoms=particles, outputs_forces=True, replicas=replicas)
     force = torchforce().TorchForce(module)
     force.setOutputsForces(True)
     return force
 
 
-def _python_force(potential: Potential, numbers: list[int], indices: list[int] | None, periodic: bool) -> openmm.Force:
+def _python_force(
+    potential: Potential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
+) -> openmm.Force:
     import openmm
 
-    force = openmm.PythonForce(PotentialFunction(potential, numbers, periodic))
-    if indices is not None:
-        force.setParticles(indices)
+    force = openmm.PythonForce(PotentialFunction(potential, numbers, periodic, replicas=replicas))
+    if particles is not None:
+        force.setParticles(particles)
     return force
 
 

@@ -125,9 +125,7 @@ class StabilityReporter:
         try:
             simulation.step(steps)
         except (OpenMMException, ValueError) as error:
-            # OpenMM has no class of its own for them: platforms, reporters and files raise these with a text.
-            text = str(error)
-            if " is NaN" not in text and " is infinite" not in text:
+            if not is_about_nan(error):
                 raise
             here = simulation.context.getState(positions=True)
             frame = (here.getTime()._value, here.getPositions(asNumpy=True)._value * NANOMETRE, None)
@@ -143,6 +141,11 @@ class StabilityReporter:
         if self.path is not None:
             write_outcome(self.path, self.outcome, self.criterion.symbols)
         raise UnphysicalFrameError(self.outcome)
+
+
+def is_about_nan(error: Exception) -> bool:
+    """Whether OpenMM stopped at a NaN. It has no class for that: platforms, reporters and files raise with a text."""
+    return any(text in str(error) for text in (" is NaN", " is infinite"))
 
 
 def write_outcome(path: str | os.PathLike[str], outcome: Unphysical, symbols: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 
 _log = logging.getLogger(__name__)
 
-_Evaluate = Callable[[np.ndarray, np.ndarray | None], tuple[float, np.ndarray]]
-"""(n_atoms, 3) positions and a (3, 3) box or None, in nm, to kJ/mol and (n_atoms, 3) kJ/mol/nm."""
+Evaluation = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
+"""Positions of all copies and a (3, 3) box or None, in nm, to (replicas,) kJ/mol and forces in kJ/mol/nm."""
 
 
 class PotentialFunction:
@@ -33,9 +33,10 @@ class PotentialFunction:
 
     Args:
         potential: what to evaluate.
-        numbers: atomic numbers of the particles that the State will hold.
+        numbers: atomic numbers of the particles that the State will hold, of one copy.
         periodic: evaluate in the box of the State.
         kernel: as in ffpt_core.fused.choose_kernel.
+        replicas: number of copies, which the State holds one after the other.
 
     Raises:
         FfptError: an element that the potential does not know; a kernel that is not available, or differs from
@@ -43,15 +44,19 @@ class PotentialFunction:
     """
 
     def __init__(
-        self, potential: Potential, numbers: Sequence[int], periodic: bool = False, kernel: str = "auto"
+        self,
+        potential: Potential,
+        numbers: Sequence[int],
+        periodic: bool = False,
+        kernel: str = "auto",
+        replicas: int = 1,
     ) -> None:
         self.numbers = [int(z) for z in numbers]
         self.periodic = periodic
         self.kernel = kernel
+        self.replicas = replicas
         self.potential = potential
-        potential.check_elements(np.array(self.numbers, dtype=int))
-        make = _fused if choose_kernel(kernel, potential) == "fused" else _torch
-        self._evaluate = make(potential, self.numbers, periodic)
+        self._evaluate = evaluation(potential, self.numbers, periodic, kernel, replicas)
         # Contexts of one System share this function, and with it the pair list that is kept from call to call.
         self._one_at_a_time = threading.Lock()
 
@@ -61,54 +66,69 @@ class PotentialFunction:
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
         positions = state.getPositions(asNumpy=True)._value
         with self._one_at_a_time:
-            return self._evaluate(positions, box)
+            energies, forces = self._evaluate(positions, box)
+        return float(energies.sum()), forces
 
     def __getstate__(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "potential"
             self.potential.save(path)
             contents = path.read_bytes()
-        settings = {"numbers": self.numbers, "periodic": self.periodic, "kernel": self.kernel}
-        return {"potential": contents, **settings}
+        names = ("numbers", "periodic", "kernel", "replicas")
+        return {"potential": contents, **{name: getattr(self, name) for name in names}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "potential"
             path.write_bytes(state["potential"])
             potential = load(path)
-        self.__init__(potential, state["numbers"], state["periodic"], state["kernel"])  # type: ignore[misc]
+        settings = {name: value for name, value in state.items() if name != "potential"}
+        self.__init__(potential, **settings)  # type: ignore[misc]
 
 
-def _fused(potential: Potential, numbers: Sequence[int], periodic: bool) -> _Evaluate:
+def evaluation(
+    potential: Potential, numbers: Sequence[int], periodic: bool = False, kernel: str = "auto", replicas: int = 1
+) -> Evaluation:
+    """What a PythonForce computes, with the energy of each copy. Arguments and errors as PotentialFunction."""
+    potential.check_elements(np.array(numbers, dtype=int))
+    make = _fused if choose_kernel(kernel, potential) == "fused" else _torch
+    return make(potential, list(numbers), periodic, replicas)
+
+
+def _fused(potential: Potential, numbers: list[int], periodic: bool, replicas: int) -> Evaluation:
     probes = probe_geometries(numbers, periodic)
-    probe = FusedEvaluator(potential, probes[0].numbers, (periodic,) * 3)
-    check_evaluation(
-        lambda atoms: probe(atoms.positions, np.array(atoms.cell) if periodic else None)[:2], potential, probes
-    )
-    evaluator = FusedEvaluator(potential, numbers, (periodic,) * 3)
+    probe = FusedEvaluator(potential, probes[0].numbers, (periodic,) * 3, replicas)
 
-    def evaluate(positions: np.ndarray, box: np.ndarray | None) -> tuple[float, np.ndarray]:
-        energy, forces, _ = evaluator(positions * NANOMETRE, None if box is None else box * NANOMETRE)
+    def evaluate_probe(positions: np.ndarray, cell: np.ndarray | None) -> tuple[float, np.ndarray]:
+        energies, forces, _ = probe(positions, cell)
+        return float(energies.sum()), forces
+
+    check_evaluation(evaluate_probe, potential, probes, replicas)
+    evaluator = FusedEvaluator(potential, numbers, (periodic,) * 3, replicas)
+
+    def evaluate(positions: np.ndarray, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        energies, forces, _ = evaluator(positions * NANOMETRE, None if box is None else box * NANOMETRE)
         forces *= 1.0 / KJ_PER_MOL_NM
-        return energy / KJ_PER_MOL, forces
+        return energies / KJ_PER_MOL, forces
 
     return evaluate
 
 
-def _torch(potential: Potential, numbers: Sequence[int], periodic: bool) -> _Evaluate:
+def _torch(potential: Potential, numbers: list[int], periodic: bool, replicas: int) -> Evaluation:
     """In TorchScript where PyTorch still can, which saves a third of the time of a small molecule; else eager."""
-    module: torch.nn.Module = ForceModule(potential, numbers, None, periodic)
     probes = probe_geometries(numbers, periodic)
-    probe: torch.nn.Module = ForceModule(potential, probes[0].numbers.tolist(), None, periodic)
+    module: torch.nn.Module = ForceModule(potential, numbers, None, periodic, replicas)
+    probe: torch.nn.Module = ForceModule(potential, probes[0].numbers.tolist(), None, periodic, replicas)
     try:
-        module, probe = (torch.jit.freeze(compile_module(one)) for one in (module, probe))
+        module, probe = (torch.jit.freeze(compile_module(one), ["evaluate"]) for one in (module, probe))
     except FfptError as error:
         _log.info("the network runs in eager PyTorch: %s", error)
-    check_module(probe, potential, probes)
+    check_module(probe, potential, probes, replicas)
 
-    def evaluate(positions: np.ndarray, box: np.ndarray | None) -> tuple[float, np.ndarray]:
-        arguments = (positions,) if box is None else (positions, box)
-        energy, forces = module(*(torch.from_numpy(array) for array in arguments))
-        return energy.item(), forces.numpy()
+    def evaluate(positions: np.ndarray, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        tensors = torch.from_numpy(positions), None if box is None else torch.from_numpy(box)
+        with torch.no_grad():
+            energies, forces = cast(ForceModule, module).evaluate(*tensors)
+        return energies.numpy(), forces.numpy()
 
     return evaluate

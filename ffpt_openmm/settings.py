@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ffpt_core.errors import FfptError
 from ffpt_core.files import fingerprint
 
 FORMAT = "ffpt-md"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 TRAJECTORY_FORMATS: tuple[str, ...] = ("dcd", "h5")
 
@@ -33,7 +34,7 @@ class MDSettings:
         timestep: fs.
         length: ps, of each replica.
         replicas: number of independent trajectories from one geometry.
-        seed: of all velocities and noise; replica k has its own stream whatever the number of replicas.
+        seed: of all velocities and noise (see velocity_noise and noise_seed).
         minimize: relax the geometry first.
         interval: fs between frames of the trajectory.
         log_interval: fs between rows of the table of energies.
@@ -110,10 +111,18 @@ class MDSettings:
         within = range(1, min(self.check_interval, self.frame_steps) + 1)
         return max(steps for steps in within if self.frame_steps % steps == 0)
 
-    def seeds(self, replica: int) -> tuple[int, int]:
-        """Seeds of the velocities and of the noise of a replica. OpenMM takes 0 as "choose one": they are positive."""
-        words = np.random.SeedSequence(entropy=self.seed, spawn_key=(replica,)).generate_state(2)
-        return int(words[0] % (2**31 - 2)) + 1, int(words[1] % (2**31 - 2)) + 1
+    def velocity_noise(self, replica: int) -> np.random.Generator:
+        """What the first velocities of a replica are drawn from: it depends on the seed and the replica alone."""
+        return np.random.default_rng(np.random.SeedSequence(entropy=self.seed, spawn_key=(0, replica)))
+
+    def noise_seed(self, replicas: Sequence[int]) -> int:
+        """OpenMM's seed for the Langevin noise of replicas in one Context.
+
+        A function of the seed and of which replicas these are. No two Contexts of a run have it in common: groups
+        share no replica, and a group that goes on without one that failed is another one.
+        """
+        words = np.random.SeedSequence(entropy=self.seed, spawn_key=(1, *replicas)).generate_state(1)
+        return int(words[0] % (2**31 - 2)) + 1  # OpenMM takes 0 as "choose one"
 
 
 @dataclass
@@ -125,7 +134,7 @@ class Outcome:
         time_ps: simulated, physical time.
         steps: of it.
         reason: why it failed, or "".
-        steps_per_second: of this and earlier calls, or None.
+        steps_per_second: of this and earlier calls, or None. Replicas that share a Context take their steps together.
     """
 
     status: str = "running"
@@ -157,6 +166,10 @@ def check_continues(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> N
         raise FfptError(f"{folder / 'run.json'} is not the record of an ffpt run: choose another folder")
     if old["format_version"] > FORMAT_VERSION:
         raise FfptError(f"{folder} was written by ffpt {old['ffpt_version']}: install a newer ffpt to continue it")
+    if old["format_version"] < FORMAT_VERSION:
+        raise FfptError(
+            f"{folder} was written by an earlier ffpt, which this one cannot continue: choose another folder"
+        )
     differences = [
         f"{name.replace('_', ' ')} {old['settings'].get(name)} (now {value})"
         for name, value in new["settings"].items()

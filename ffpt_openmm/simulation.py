@@ -19,9 +19,9 @@ from ffpt_core.files import atomic_path, atomic_write, fingerprint, read_json, w
 from ffpt_core.progress import progress_bar
 from ffpt_core.units import NANOMETRE
 from ffpt_openmm.backends import choose_backend, choose_platform
-from ffpt_openmm.pool import run_replicas
+from ffpt_openmm.folder import RunFolder, criterion_of
+from ffpt_openmm.pool import ATOMS_AT_ONCE, grouped, run_groups
 from ffpt_openmm.relaxation import relax
-from ffpt_openmm.replica import RunFolder, criterion_of
 from ffpt_openmm.settings import FORMAT, FORMAT_VERSION, MDSettings, Outcome, check_continues, identity
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FILES = {
     "start.xyz": "the geometry all replicas start from",
     "trajectory-K.dcd, .h5": "frames of replica K",
     "state-K.csv": "its energies and temperatures",
-    "checkpoint-K.npz": "where it continues",
+    "checkpoint-K.npz": "where replica K and those that share its Context continue (groups)",
     "failure-K.xyz": "the unphysical frame that stopped it",
 }
 
@@ -76,6 +76,9 @@ def run_md(
 ) -> MDResult:
     """Langevin dynamics of independent replicas, each until its end or its first unphysical frame.
 
+    Replicas share OpenMM Contexts: all of them one on a GPU, on a CPU a few for each of the jobs. Each samples what a
+    run of its own would sample; which share a Context decides on their noise, and is recorded when they start.
+
     The same call continues a run that was killed, exactly where its checkpoints are; on the Reference and CPU
     platforms it gives what an unbroken run would have given. A greater length or more replicas extend a run.
 
@@ -86,8 +89,8 @@ def run_md(
         settings: what to simulate.
         structure: geometry in Angstrom; None: the teacher's relaxed one.
         teacher: a classical force field of the same molecule: it relaxes the geometry first, for nothing.
-        jobs: replicas that run at the same time; None: as many as there are cores, or one on a GPU.
-        threads: of PyTorch for each replica; one is the fastest for a molecule of tens of atoms.
+        jobs: processes that run replicas at the same time; None: as many as there are cores, or one on a GPU.
+        threads: of PyTorch for each process; one is the fastest for molecules of tens of atoms.
         progress: show a bar.
 
     Raises:
@@ -101,8 +104,9 @@ def run_md(
     atoms = _geometry(topology, structure, teacher)
     model.check_elements(atoms.numbers)
     with prepared.locked():
-        record = _prepare(prepared, model, source, topology, atoms, teacher, settings)
-        _run(prepared, record, settings, jobs or _default_jobs(settings), threads, progress)
+        jobs = jobs or _default_jobs(settings)
+        record = _prepare(prepared, model, source, topology, atoms, teacher, settings, jobs)
+        _run(prepared, record, settings, jobs, threads, progress)
     return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
 
 
@@ -110,15 +114,20 @@ def _run(
     folder: RunFolder, record: dict[str, Any], settings: MDSettings, jobs: int, threads: int, progress: bool
 ) -> None:
     """Run what is not over yet, and keep the record up to date."""
-    waiting = [index for index, outcome in enumerate(record["replicas"]) if not _is_over(outcome, settings)]
+    outcomes = record["replicas"]
+    waiting = [group for group in record["groups"] if not all(_is_over(outcomes[k], settings) for k in group)]
+
+    def ended(replica: int, outcome: Outcome) -> None:
+        outcomes[replica] = dataclasses.asdict(outcome)
+        write_json(folder.record, record)
+
     with ExitStack() as stack:
         advance: Callable[[int], None] = _ignore
         if progress and waiting:
-            title = f"MD, {len(waiting)} replica{'s' if len(waiting) > 1 else ''}"
-            advance = stack.enter_context(progress_bar(title, len(waiting) * settings.steps, "steps"))
-        for index, outcome in run_replicas(folder, waiting, jobs, threads, advance):
-            record["replicas"][index] = dataclasses.asdict(outcome)
-            write_json(folder.record, record)
+            replicas = sum(map(len, waiting))
+            title = f"MD, {replicas} replica{'s' if replicas > 1 else ''}"
+            advance = stack.enter_context(progress_bar(title, replicas * settings.steps, "steps"))
+        run_groups(folder, waiting, jobs, threads, advance, ended)
 
 
 def _ignore(steps: int) -> None:
@@ -170,8 +179,12 @@ def _prepare(
     atoms: Atoms,
     teacher: Teacher | None,
     settings: MDSettings,
+    jobs: int,
 ) -> dict[str, Any]:
-    """Write what replicas share, or check that what is there is the same run; returns the record."""
+    """Write what replicas share, or check that what is there is the same run; returns the record.
+
+    Replicas that are new in it are divided into groups, which stay.
+    """
     record: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -183,18 +196,22 @@ def _prepare(
         "structure": {"source": "teacher" if teacher is not None else "given",
                       "fingerprint": fingerprint(atoms.numbers, atoms.positions, np.array(atoms.cell))},
         "files": _FILES,
-        "replicas": [dataclasses.asdict(Outcome()) for _ in range(settings.replicas)],
+        "groups": [],
+        "replicas": [],
     }  # fmt: skip
     if folder.record.is_file():
         old = read_json(folder.record)
         check_continues(folder.path, old, record)
         if record["settings"] != old["settings"] and settings.format == "h5":
             raise FfptError(f"{folder.path} cannot be extended: its trajectories were closed as HDF5; use format dcd")
-        kept = old["replicas"]
-        record = {**old, "settings": record["settings"], "replicas": kept + record["replicas"][len(kept) :]}
+        record = {**old, "settings": record["settings"]}
     else:
         how, criterion = _write_shared(folder, potential, topology, atoms, teacher, settings)
         record |= {"minimized": how, "criterion": criterion}
+    new = range(len(record["replicas"]), settings.replicas)
+    at_once = None if settings.platform == "CUDA" else ATOMS_AT_ONCE
+    record["groups"] += grouped(new, len(atoms), jobs, at_once)
+    record["replicas"] += [dataclasses.asdict(Outcome()) for _ in new]
     write_json(folder.record, record)
     return record
 

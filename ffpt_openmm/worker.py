@@ -1,8 +1,9 @@
-"""A process that runs replicas for ffpt_openmm.simulation: ``python -m ffpt_openmm.worker FOLDER THREADS``.
+"""A process that runs groups of replicas for ffpt_openmm.pool: ``python -m ffpt_openmm.worker FOLDER THREADS``.
 
-It reads indices of replicas from standard input, one a line, and answers on standard output with lines of JSON:
-{"steps": n} for progress, then {"outcome": {...}} or {"error": "..."}. It ends with its parent: the end of
-standard input, which even SIGKILL of the parent brings about, ends it at once; checkpoints make that harmless.
+It reads groups from standard input, a JSON list of replicas on each line, and answers on standard output with lines of
+JSON: {"steps": n} for progress, {"replica": k, "outcome": {...}} when one has ended, and for the group {"done": true}
+or {"error": "..."}. It ends with its parent: the end of standard input, which even SIGKILL of the parent brings about,
+ends it at once; checkpoints make that harmless.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import os
 import queue
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ffpt_openmm.settings import Outcome
 
 
-def _listen(tasks: queue.Queue[int]) -> None:
+def _listen(tasks: queue.Queue[list[int]]) -> None:
     for line in sys.stdin:
-        tasks.put(int(line))
+        tasks.put(json.loads(line))
     os._exit(0)
 
 
@@ -27,25 +31,30 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def _ended(replica: int, outcome: Outcome) -> None:
+    _say({"replica": replica, "outcome": dataclasses.asdict(outcome)})
+
+
 def main(folder: str, threads: int) -> None:
     """Run what standard input asks for, until it ends."""
-    tasks: queue.Queue[int] = queue.Queue()
+    tasks: queue.Queue[list[int]] = queue.Queue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
 
     import torch
 
     from ffpt_core.errors import FfptError
-    from ffpt_openmm.replica import Replica, RunFolder
+    from ffpt_openmm.folder import RunFolder
+    from ffpt_openmm.group import ReplicaGroup
 
     torch.set_num_threads(threads)
     while True:
-        index = tasks.get()
+        replicas = tasks.get()
         try:
-            outcome = Replica(RunFolder(folder), index).run(lambda steps: _say({"steps": steps}))
+            ReplicaGroup(RunFolder(folder), replicas).run(lambda steps: _say({"steps": steps}), _ended)
         except FfptError as error:
             _say({"error": str(error)})
         else:
-            _say({"outcome": dataclasses.asdict(outcome)})
+            _say({"done": True})
 
 
 if __name__ == "__main__":

@@ -97,6 +97,16 @@ def test_h_of_r_against_another_run(runs: list[str], tmp_path: Path) -> None:
     assert record["distributions"]["tuned (reference)"]["n_frames"] == 40
 
 
+def test_h_of_r_leaves_out_runs_that_failed_before_a_frame(runs: list[str], tmp_path: Path) -> None:
+    at_once = {"status": "failed", "time_ps": 0.01, "reason": "bond C0-H2 is 1.70 A, reference 1.09 A"}
+    lost = write_run(tmp_path / "lost", molecule("C2H6"), [at_once, at_once])
+    for index in range(2):
+        (lost / f"trajectory-{index}.h5").unlink()
+    run(["h-of-r", *runs, str(lost), "--reference", str(tmp_path / "tuned"), "-o", str(tmp_path / "out")])
+    errors = json.loads((tmp_path / "out" / "h-of-r.json").read_text())["errors"]
+    assert errors.keys() == {"from scratch", "tuned"}
+
+
 def test_energy(runs: list[str], tmp_path: Path) -> None:
     run(["energy", *runs, "-o", str(tmp_path / "out")])
     record = json.loads((tmp_path / "out" / "energy.json").read_text())

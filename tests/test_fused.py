@@ -56,7 +56,7 @@ def _compare(potential: Potential, atoms: Atoms, energy_tolerance: float, force_
     """Against PyTorch in float64 with the same weights; eV, eV/Angstrom."""
     energy, forces, stress = copy.deepcopy(potential).to(torch.float64).energy_forces_stress(atoms)
     cell = np.array(atoms.cell) if atoms.pbc.any() else None
-    found, found_forces, virial = FusedEvaluator(potential, atoms.numbers, atoms.pbc)(atoms.positions, cell)
+    (found,), found_forces, virial = FusedEvaluator(potential, atoms.numbers, atoms.pbc)(atoms.positions, cell)
     assert abs(found - energy) < energy_tolerance
     assert np.abs(forces).max() > 1e-3
     np.testing.assert_allclose(found_forces, forces, rtol=0, atol=force_tolerance)
@@ -125,6 +125,22 @@ def test_the_same_numbers_whenever_the_neighbour_list_was_made(threads) -> None:
         np.testing.assert_array_equal(kept[1], new[1])
 
 
+@pytest.mark.parametrize("cell", [None, THIN])
+def test_copies_do_not_see_each_other(cell) -> None:
+    """One of them breaks; the others have the energies and forces that they have alone."""
+    potential = _potential(torch.float64, 32, 8, 2)
+    base = aspirin().atoms if cell is None else water_box(cell, 8)
+    copies = [rattled(base, 0.1, seed) for seed in range(4)]
+    positions = np.concatenate([atoms.positions for atoms in copies])
+    positions[len(base) + 3] = np.nan
+    energies, forces, _ = FusedEvaluator(potential, base.numbers, base.pbc, replicas=4)(positions, cell)
+    assert np.isnan(energies).tolist() == [False, True, False, False]
+    for k in (0, 2, 3):
+        energy, alone = potential.energy_and_forces(copies[k])
+        assert energies[k] == pytest.approx(energy, abs=3e-11)
+        np.testing.assert_allclose(forces.reshape(4, -1, 3)[k], alone, rtol=0, atol=1e-13)
+
+
 def test_many_structures_in_one_call() -> None:
     potential = _potential(torch.float64, 32, 8, 2)
     network = FusedNetwork(potential)
@@ -145,7 +161,7 @@ def test_forces_are_the_slope_of_the_energy() -> None:
     evaluate = FusedEvaluator(potential, atoms.numbers)
     direction = np.random.default_rng(0).normal(size=atoms.positions.shape)
     step = 1e-4
-    rise = evaluate(atoms.positions + step * direction)[0] - evaluate(atoms.positions - step * direction)[0]
+    (rise,) = evaluate(atoms.positions + step * direction)[0] - evaluate(atoms.positions - step * direction)[0]
     assert rise / (2 * step) == pytest.approx(-np.sum(evaluate(atoms.positions)[1] * direction), rel=1e-6)
 
 
@@ -166,8 +182,10 @@ def test_coordinates_that_are_not_finite_give_nan(value) -> None:
         before = evaluate(atoms.positions, cell)
         broken = atoms.positions.copy()
         broken[7, 1] = value
-        energy, forces, _ = evaluate(broken, cell)
-        assert np.isnan(energy) and np.isnan(forces).all()
+        (energy,), forces, virial = evaluate(broken, cell)
+        assert np.isnan(energy)
+        assert np.flatnonzero(np.isnan(forces).any(axis=1)).tolist() == [7]
+        assert np.isnan(virial).any()
         assert evaluate(atoms.positions, cell)[0] == before[0]
 
 

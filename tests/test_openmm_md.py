@@ -27,11 +27,11 @@ from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.files import read_json
 from ffpt_core.teachers import aspirin
 from ffpt_openmm import MDSettings, StabilityReporter, UnphysicalFrameError, backends, cli, run_md
-from ffpt_openmm.replica import RunFolder
+from ffpt_openmm.folder import RunFolder
 
 # Random weights hold no molecule together: the bonds may stretch by 50 Angstrom where survival is wanted.
 GENTLE = MDSettings(
-    temperature=20, length=0.1, interval=5, log_interval=10, checkpoint_interval=0.02, max_stretch=50,
+    temperature=1, length=0.1, interval=5, log_interval=10, checkpoint_interval=0.02, max_stretch=50,
     minimize=False, backend="pythonforce", platform="Reference",
 )  # fmt: skip
 
@@ -70,16 +70,19 @@ from test_openmm_md import GENTLE, aspirin
 from ffpt_openmm import run_md
 teacher = aspirin()
 jobs = int(sys.argv[3])
-settings = dataclasses.replace(GENTLE, length=1.0, replicas=jobs)
+settings = dataclasses.replace(GENTLE, length=0.5, replicas=2)
 run_md(sys.argv[1], teacher.topology, sys.argv[2], settings, teacher=teacher, jobs=jobs)
 """
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, potential, teacher) -> Path:
-    folder = tmp_path_factory.mktemp("md") / "unbroken"
-    _run(potential, teacher, folder, length=1.0, replicas=2)
-    return folder
+def unbroken(tmp_path_factory, potential, teacher) -> dict[int, Path]:
+    """By jobs: two replicas in one Context, or in Contexts of their own."""
+    folders = {jobs: tmp_path_factory.mktemp("md") / "unbroken" for jobs in (1, 2)}
+    _run(potential, teacher, folders[1], length=0.5, replicas=2)
+    _run(potential, teacher, folders[2], length=0.5)
+    _run(potential, teacher, folders[2], length=0.5, replicas=2)
+    return folders
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -100,18 +103,20 @@ def test_killed_run_continues_exactly(tmp_path, potential, teacher, unbroken, jo
     assert process.wait() == -signal.SIGKILL
     assert {outcome["status"] for outcome in read_json(broken / "run.json")["replicas"]} == {"running"}
     written = len(_frames(broken))
-    assert 0 < written < 200
-    for replica in range(jobs):  # the workers of a killed parent end by themselves
+    assert 0 < written < 100
+    groups = read_json(broken / "run.json")["groups"]
+    assert groups == [[0, 1]] if jobs == 1 else [[0], [1]]
+    for group in groups:  # the workers of a killed parent end by themselves
         while True:
             try:
-                with RunFolder(broken).locked(replica):
+                with RunFolder(broken).locked(group[0]):
                     break
             except FfptError:
                 assert time.monotonic() < patience
                 time.sleep(0.01)
-    _run(model, teacher, broken, length=1.0, replicas=jobs)
-    assert len(_frames(broken)) == 200
-    _assert_same_run(broken, unbroken, replicas=jobs)
+    _run(model, teacher, broken, length=0.5, replicas=2)  # whatever the jobs now, who shares a Context is settled
+    assert len(_frames(broken)) == 100
+    _assert_same_run(broken, unbroken[jobs], replicas=2)
 
 
 @pytest.mark.parametrize("backend", ["pythonforce", "torchforce"])
@@ -120,14 +125,16 @@ def test_extended_run_is_the_long_run(tmp_path, potential, teacher, backend) -> 
         pytest.skip("openmmtorch does not load here")
     whole, grown = tmp_path / "whole", tmp_path / "grown"
     _run(potential, teacher, whole, backend=backend, replicas=2)
-    _run(potential, teacher, grown, backend=backend, length=0.05)
+    _run(potential, teacher, whole, backend=backend, replicas=5)
+    _run(potential, teacher, grown, backend=backend, length=0.05, replicas=2)
     with open(grown / "trajectory-0.dcd", "ab") as stream:
         stream.write(b"a frame that a killed run left half written")
     with open(grown / "state-0.csv", "a") as stream:
         stream.write("110,0.05")
-    result = _run(potential, teacher, grown, backend=backend, replicas=2)
-    assert [outcome.status for outcome in result.outcomes] == ["finished"] * 2
-    _assert_same_run(whole, grown, replicas=2)
+    result = _run(potential, teacher, grown, backend=backend, replicas=5)
+    assert [outcome.status for outcome in result.outcomes] == ["finished"] * 5
+    assert read_json(grown / "run.json")["groups"] == [[0, 1], [2, 3, 4]]
+    _assert_same_run(whole, grown, replicas=5)
     assert not np.array_equal(_frames(whole, 0), _frames(whole, 1))  # replicas have their own noise
 
 
@@ -139,7 +146,7 @@ def test_seeds_differ(tmp_path, finished, potential, teacher) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"temperature": 300}, "holds a run with temperature 20 (now 300)"),
+        ({"temperature": 300}, "holds a run with temperature 1 (now 300)"),
         ({"seed": 3, "friction": 1.0}, "friction 2.0 (now 1.0), seed 0 (now 3)"),
         ({"length": 0.05}, "length 0.1 (now 0.05)"),
     ],
@@ -182,7 +189,7 @@ def test_finished_run_is_left_alone(finished, potential, teacher) -> None:
 
 def test_folder_explains_itself(finished, potential, teacher) -> None:
     record = read_json(finished / "run.json")
-    assert record["settings"]["temperature"] == 20
+    assert record["settings"]["temperature"] == 1
     assert record["settings"]["platform"] == "Reference"
     assert record["potential"]["elements"] == [1, 6, 8]
     assert record["replicas"][0] | {"steps_per_second": None} == {
@@ -368,12 +375,12 @@ def test_full_disk_loses_nothing(tmp_path, potential, teacher, unbroken) -> None
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # 70 frames
     try:
         with pytest.raises(FfptError, match=r"replica 0 of .* stopped: File too large; .* same command continues"):
-            _run(potential, teacher, folder, length=1.0)
+            _run(potential, teacher, folder, length=0.5)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert len(_frames(folder)) > 60
-    _run(potential, teacher, folder, length=1.0)
-    _assert_same_run(folder, unbroken)
+    _run(potential, teacher, folder, length=0.5)
+    _assert_same_run(folder, unbroken[2])
 
 
 def test_periodic_box(tmp_path) -> None:

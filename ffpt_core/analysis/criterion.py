@@ -7,7 +7,7 @@ not bonded run into each other, which potentials with holes allow, so pairs have
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -130,7 +130,11 @@ class StabilityCriterion:
         return cls.from_reference(reference, pairs, **settings)
 
     def check(self, positions: np.ndarray, cells: np.ndarray | None = None) -> Failure | None:
-        """The first frame that breaks a rule, or None when all frames are physical.
+        """The first frame that breaks a rule, or None when all are physical. Takes and raises what failures does."""
+        return next(self._failures(positions, cells), None)
+
+    def failures(self, positions: np.ndarray, cells: np.ndarray | None = None) -> list[Failure]:
+        """Every frame that breaks a rule, in order.
 
         Args:
             positions: (n_frames, n_atoms, 3) or, for one frame, (n_atoms, 3) in Angstrom.
@@ -140,6 +144,9 @@ class StabilityCriterion:
         Raises:
             FfptError: positions are those of another system.
         """
+        return list(self._failures(positions, cells))
+
+    def _failures(self, positions: np.ndarray, cells: np.ndarray | None) -> Iterator[Failure]:
         positions = np.asarray(positions, dtype=float)
         positions = positions[None] if positions.ndim == 2 else positions
         if positions.ndim != 3 or positions.shape[1:] != (len(self.symbols), 3):
@@ -150,33 +157,31 @@ class StabilityCriterion:
         step = max(1, _CHUNK // max(1, len(self.contacts) + len(self.bonds)))
         for start in range(0, len(positions), step):
             chunk = slice(start, start + step)
-            failure = self._check_chunk(positions[chunk], None if cells is None else cells[chunk])
-            if failure is not None:
-                return Failure(start + failure.frame, failure.reason)
-        return None
+            for frame, reason in self._reasons(positions[chunk], None if cells is None else cells[chunk]):
+                yield Failure(start + frame, reason)
 
-    def _check_chunk(self, positions: np.ndarray, cells: np.ndarray | None) -> Failure | None:
+    def _reasons(self, positions: np.ndarray, cells: np.ndarray | None) -> Iterator[tuple[int, str]]:
+        """Frames that break a rule, with the reason."""
         broken = ~np.isfinite(positions).all(axis=(1, 2))
-        # Frames after the first one that is not finite cannot come first; they would only raise warnings.
-        finite = int(np.argmax(broken)) if broken.any() else len(positions)
-        positions, cells = positions[:finite], None if cells is None else cells[:finite]
+        if broken.any():
+            positions = np.where(broken[:, None, None], 0.0, positions)  # numpy would warn of them
         distances = _distances(positions, self.bonds, cells)
         excess = np.abs(distances - self.lengths) - self.max_stretch
         separations = _distances(positions, self.contacts, cells)
         shortfall = self.bounds - separations
-        failing = (excess > 0).any(axis=1) | (shortfall > 0).any(axis=1)
-        if not failing.any():
-            return Failure(finite, "coordinates are not finite") if broken.any() else None
-        frame = int(np.argmax(failing))
-        if (excess[frame] > 0).any():
-            worst = int(np.argmax(excess[frame]))
-            first, second = self._names(self.bonds[worst])
-            length, reference = distances[frame, worst], self.lengths[worst]
-            return Failure(frame, f"bond {first}-{second} is {length:.2f} A, reference {reference:.2f} A")
-        worst = int(np.argmax(shortfall[frame]))
-        first, second = self._names(self.contacts[worst])
-        distance, bound = separations[frame, worst], self.bounds[worst]
-        return Failure(frame, f"atoms {first} and {second} are {distance:.2f} A apart, bound {bound:.2f} A")
+        for frame in np.flatnonzero(broken | (excess > 0).any(axis=1) | (shortfall > 0).any(axis=1)).tolist():
+            if broken[frame]:
+                yield frame, "coordinates are not finite"
+            elif (excess[frame] > 0).any():
+                worst = int(np.argmax(excess[frame]))
+                first, second = self._names(self.bonds[worst])
+                length, reference = distances[frame, worst], self.lengths[worst]
+                yield frame, f"bond {first}-{second} is {length:.2f} A, reference {reference:.2f} A"
+            else:
+                worst = int(np.argmax(shortfall[frame]))
+                first, second = self._names(self.contacts[worst])
+                distance, bound = separations[frame, worst], self.bounds[worst]
+                yield frame, f"atoms {first} and {second} are {distance:.2f} A apart, bound {bound:.2f} A"
 
     def _names(self, pair: np.ndarray) -> tuple[str, str]:
         return f"{self.symbols[pair[0]]}{pair[0]}", f"{self.symbols[pair[1]]}{pair[1]}"

@@ -114,7 +114,7 @@ def h_of_r(
     frames, cells = _reference_frames(source, topology, frame_interval)
     truth = distance_distribution(frames, cells=cells)
     found = {name: truth}
-    for label, replicas in _replicas(runs, topology, lambda one: one.has_frames).items():
+    for label, replicas in _replicas(runs, topology, lambda one: one.has_frames or one.status == "failed").items():
         frames, cells = _physical_frames(replicas, frame_interval, skip)
         if not frames:
             console.print(f"left out: {label} has no physical frame after {skip:g} ps")
@@ -252,6 +252,8 @@ def _physical_frames(
     frames: Frames = []
     cells: Frames = []
     for one in replicas:
+        if not one.has_frames:
+            continue  # failed before its first
         trajectory = one.load(frame_interval)
         box = None if trajectory.unitcell_vectors is None else 10.0 * trajectory.unitcell_vectors
         failure = criterion.check(10.0 * trajectory.xyz, box)

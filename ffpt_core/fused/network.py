@@ -21,7 +21,7 @@ _ATOMS_PER_THREAD = 4
 _PAIRS_PER_CHUNK = 128
 """Frames whose gradients are computed together have about as many pairs: enough rows for a matrix product."""
 
-_NOT_FINITE, _OUT_OF_MEMORY = 1, 2
+_OUT_OF_MEMORY = 1
 _PRECISIONS = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -106,7 +106,7 @@ class FusedNetwork:
         _check(self._functions.load(self._handle, _pointers(kept)))
 
     def evaluate(self, structures: Structures) -> AtomicEnergies:
-        """Energies of atoms, forces and the virial of all; NaN where a coordinate is not finite."""
+        """Energies of atoms, forces and the virial of all; NaN for an atom whose coordinates are not finite."""
         numbers, positions, pairs, translations = structures.checked()
         n_atoms, n_pairs = len(numbers), pairs.shape[1]
         scales = self._scales[numbers]
@@ -118,9 +118,6 @@ class FusedNetwork:
             threads, _data(energies), _data(forces), _data(virial),
         )  # fmt: skip
         _check(status)
-        if status == _NOT_FINITE:
-            for array in (energies, forces, virial):
-                array.fill(np.nan)
         return AtomicEnergies(energies, forces, virial)
 
     def gradients(

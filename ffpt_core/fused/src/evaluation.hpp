@@ -460,8 +460,6 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
                             int64_t candidates, const int64_t* first, const int64_t* second, const double* translations,
                             int threads, double* energies, double* forces, double* virial) {
     const int W = weights_.width, n_layers = int(weights_.layers.size());
-    for (int64_t k = 0; k < 3 * n; ++k)
-        if (!std::isfinite(positions[k])) return NOT_FINITE;  // in no pair, but must not pass unseen
 #ifndef _OPENMP
     threads = 1;
 #endif
@@ -547,6 +545,9 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
         virial[k] = 0;
         for (int w = 0; w < team_; ++w) virial[k] += workers_[w].virial[k];
     }
+    // An atom whose coordinates are not finite is in no pair, but must not pass unseen.
+    for (int64_t k = 0; k < 3 * n; ++k)
+        if (!std::isfinite(positions[k])) energies[k / 3] = forces[k] = virial[k % 9] = NAN;
     return DONE;
 }
 

@@ -26,7 +26,7 @@ constexpr int VECTOR_BYTES = 16, BLOCK_ROWS = 6;
 constexpr int TILE = 96;  // rows of a tile: some 48 kB for 128 features in float32
 constexpr double PI = 3.14159265358979323846;
 
-enum Status { DONE = 0, NOT_FINITE = 1, OUT_OF_MEMORY = 2 };
+enum Status { DONE = 0, OUT_OF_MEMORY = 1 };
 
 #define INLINE inline __attribute__((always_inline))
 
