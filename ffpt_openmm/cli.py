@@ -44,9 +44,7 @@ def md(
     min_distance: Annotated[
         float | None, typer.Option(help="Closest that atoms of different molecules may come, Angstrom; water: 1.2.")
     ] = None,
-    backend: Annotated[
-        str, typer.Option(help="torchforce, pythonforce, compiled (fastest on a CPU) or auto.")
-    ] = "auto",
+    backend: Annotated[str, typer.Option(help="torchforce, pythonforce or auto: the fastest that is there.")] = "auto",
     platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes that share the replicas; default: one for each core.")

@@ -29,7 +29,7 @@ PARTS = {
 def doctor(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the findings as JSON.")] = None,
 ) -> None:
-    """Show versions, OpenMM platforms, GPU, force backends and the PLUMED kernel, and what is missing.
+    """Show versions, OpenMM platforms, GPU, force backends, the fused and the PLUMED kernel, and what is missing.
 
     \b
     Example:
@@ -41,6 +41,7 @@ def doctor(
 
     from ffpt_core.errors import FfptError
     from ffpt_core.files import write_json
+    from ffpt_core.fused import load_kernel
     from ffpt_core.progress import console
     from ffpt_openmm.backends import load_torchforce
     from ffpt_plumed.kernel import find_kernel
@@ -56,6 +57,8 @@ def doctor(
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     backend = load_torchforce()
     torch_force = f"does not load: {backend}" if isinstance(backend, str) else "loads"
+    missing = load_kernel()
+    fused = f"not available: {missing}" if isinstance(missing, str) else "available"
     try:
         kernel = str(find_kernel())
     except FfptError as error:
@@ -68,7 +71,17 @@ def doctor(
     console.print(f"OpenMM platforms: {', '.join(platforms)}")
     console.print(f"GPU: {gpu or 'none'}; CPU threads: {torch.get_num_threads()}")
     console.print(f"TorchForce: {torch_force}")
+    console.print(f"fused kernel for CPUs: {fused}")
     console.print(f"PLUMED kernel: {kernel}", soft_wrap=True)
     if output is not None:
-        found = {"versions": versions, "platforms": platforms, "gpu": gpu, "torchforce": torch_force, "plumed": kernel}
-        write_json(output, found)
+        write_json(
+            output,
+            {
+                "versions": versions,
+                "platforms": platforms,
+                "gpu": gpu,
+                "torchforce": torch_force,
+                "fused": fused,
+                "plumed": kernel,
+            },
+        )
