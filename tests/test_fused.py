@@ -147,7 +147,8 @@ def test_many_structures_in_one_call() -> None:
     frames = [rattled(aspirin().atoms, seed=seed) for seed in range(7)]
     pairs = np.concatenate([all_pairs(21).numpy() + 21 * k for k in range(7)], axis=1)
     positions = np.concatenate([frame.positions for frame in frames])  # on top of each other in space
-    result = network.evaluate(Structures(np.tile(frames[0].numbers, 7), positions, pairs))
+    structures = Structures(np.tile(frames[0].numbers, 7), positions, pairs)
+    result = network.evaluate_frames(structures, np.repeat(np.arange(7), 21), 7)
     shift = potential.shifts.numpy()[frames[0].numbers].sum()
     for k, frame in enumerate(frames):
         energy, forces = potential.energy_and_forces(frame)

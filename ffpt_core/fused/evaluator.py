@@ -70,6 +70,7 @@ class FusedEvaluator:
         self._network = FusedNetwork(potential)
         self._shift = float(potential.shifts.cpu().numpy()[self.numbers].sum())
         self._all_numbers = np.tile(self.numbers, replicas)
+        self._copies = np.repeat(np.arange(replicas), len(self.numbers))
         self._pairs: np.ndarray | None = None
         n_atoms = len(self.numbers)
         if not any(pbc) and n_atoms <= STATIC_PAIRS_UP_TO:
@@ -92,7 +93,11 @@ class FusedEvaluator:
             copy, the force on its atom and the virial NaN, and leaves the other copies as they are.
         """
         pairs, translations = (self._pairs, None) if self._pairs is not None else self._search(positions, cell)
-        result = self._network.evaluate(Structures(self._all_numbers, positions, pairs, translations))
+        structures = Structures(self._all_numbers, positions, pairs, translations)
+        if self.replicas == 1:
+            result = self._network.evaluate(structures)
+        else:
+            result = self._network.evaluate_frames(structures, self._copies, self.replicas)
         return result.energies.reshape(self.replicas, -1).sum(axis=1) + self._shift, result.forces, result.virial
 
     def _search(self, positions: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:

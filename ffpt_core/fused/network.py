@@ -66,6 +66,7 @@ class _Functions(NamedTuple):
     destroy: Callable[..., Any]
     load: Callable[..., Any]
     evaluate: Callable[..., Any]
+    evaluate_frames: Callable[..., Any]
     gradient: Callable[..., Any]
 
 
@@ -106,7 +107,10 @@ class FusedNetwork:
         _check(self._functions.load(self._handle, _pointers(kept)))
 
     def evaluate(self, structures: Structures) -> AtomicEnergies:
-        """Energies of atoms, forces and the virial of all; NaN for an atom whose coordinates are not finite."""
+        """Energies of atoms, forces and the virial of all; NaN for an atom whose coordinates are not finite.
+
+        Threads divide the pairs: for one structure. See evaluate_frames for many.
+        """
         numbers, positions, pairs, translations = structures.checked()
         n_atoms, n_pairs = len(numbers), pairs.shape[1]
         scales = self._scales[numbers]
@@ -116,6 +120,27 @@ class FusedNetwork:
             self._handle, n_atoms, _data(numbers), _data(scales), _data(positions),
             n_pairs, _data(pairs[0]), _data(pairs[1]), _data(translations),
             threads, _data(energies), _data(forces), _data(virial),
+        )  # fmt: skip
+        _check(status)
+        return AtomicEnergies(energies, forces, virial)
+
+    def evaluate_frames(self, structures: Structures, frames: np.ndarray, n_frames: int) -> AtomicEnergies:
+        """The same of many structures, which threads divide.
+
+        Args:
+            structures: frames behind one another, their pairs in the same order.
+            frames: (n_atoms,) the frame of each atom, from 0, never falling.
+            n_frames: number of frames.
+        """
+        numbers, positions, pairs, translations = structures.checked()
+        scales = self._scales[numbers]
+        energies, forces, virial = np.empty(len(numbers)), np.empty((len(numbers), 3)), np.empty((3, 3))
+        threads = torch.get_num_threads()
+        bounds = _chunks(frames, pairs[0], n_frames, threads)
+        status = self._functions.evaluate_frames(
+            self._handle, _data(numbers), _data(scales), _data(positions),
+            _data(pairs[0]), _data(pairs[1]), _data(translations),
+            len(bounds), _data(bounds), threads, _data(energies), _data(forces), _data(virial),
         )  # fmt: skip
         _check(status)
         return AtomicEnergies(energies, forces, virial)

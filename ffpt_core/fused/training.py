@@ -53,7 +53,7 @@ class _EnergiesAndForces(torch.autograd.Function):
         ctx: Any, network: FusedNetwork, structures: Structures, frames: Tensor, n_frames: int, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         network.load(weights)
-        result = network.evaluate(structures)
+        result = network.evaluate_frames(structures, frames.numpy(), n_frames)
         ctx.network, ctx.structures, ctx.frames = network, structures, frames
         ctx.save_for_backward(*weights)
         energies = torch.zeros(n_frames, dtype=torch.float64).index_add(0, frames, torch.from_numpy(result.energies))

@@ -90,7 +90,7 @@ def _fused(potential: Potential) -> Evaluate:
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         translations = None if batch.translations is None else batch.translations.numpy()
         structures = Structures(batch.numbers.numpy(), batch.positions.numpy(), batch.pairs.numpy(), translations)
-        result = network.evaluate(structures)
+        result = network.evaluate_frames(structures, batch.frames.numpy(), batch.n_frames)
         shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames).numpy()
         return np.bincount(batch.frames.numpy(), result.energies, batch.n_frames) + shifts, result.forces
 

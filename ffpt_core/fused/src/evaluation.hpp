@@ -30,6 +30,11 @@ template <class Real> struct LayerPairs {
     Array<Real> weights, hidden, hidden_slope, transport, transport_slope;  // hidden: after W4 if pairwise
 };
 
+// Frames that one thread takes at once: ranges of atoms and of pairs.
+struct Chunk {
+    int64_t atoms_begin, atoms_end, pairs_begin, pairs_end;
+};
+
 // Pairs that are within the cutoff, as r_i - r_j and its length, in Angstrom.
 struct Pairs {
     int64_t count = 0;
@@ -62,10 +67,10 @@ template <class Real> class Evaluation {
   public:
     explicit Evaluation(const Weights<Real>& weights) : weights_(weights) {}
 
-    // Returns a Status.
+    // Returns a Status. Pairs count atoms from the origin.
     int evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions, int64_t candidates,
                  const int64_t* first, const int64_t* second, const double* translations, int threads,
-                 double* energies, double* forces, double* virial);
+                 double* energies, double* forces, double* virial, int64_t origin = 0);
 
   private:
     const Weights<Real>& weights_;
@@ -81,7 +86,7 @@ template <class Real> class Evaluation {
     static int64_t tiles(int64_t n) { return (n + TILE - 1) / TILE; }
 
     void find_pairs(Worker<Real>& me, Range range, const double* positions, const int64_t* first, const int64_t* second,
-                    const double* translations);
+                    const double* translations, int64_t origin);
     void take_share(Worker<Real>& me, int thread, int team);
     void reserve(Worker<Real>& me, int64_t atoms);
     void describe_pairs(Worker<Real>& me);
@@ -98,12 +103,12 @@ template <class Real> class Evaluation {
 // The pairs within the cutoff among this thread's candidates.
 template <class Real>
 void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, const int64_t* first,
-                               const int64_t* second, const double* translations) {
+                               const int64_t* second, const double* translations, int64_t origin) {
     Pairs& found = me.found;
     found.reserve(range.end - range.begin);
     int64_t m = 0;
     for (int64_t p = range.begin; p < range.end; ++p) {
-        const int64_t i = first[p], j = second[p];
+        const int64_t i = first[p] - origin, j = second[p] - origin;
         double dx = x[3 * i] - x[3 * j], dy = x[3 * i + 1] - x[3 * j + 1], dz = x[3 * i + 2] - x[3 * j + 2];
         if (translations) dx += translations[3 * p], dy += translations[3 * p + 1], dz += translations[3 * p + 2];
         const double squared = dx * dx + dy * dy + dz * dz;
@@ -458,7 +463,7 @@ template <class Real> void Evaluation<Real>::pair_forces(Worker<Real>& me, int64
 template <class Real>
 int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions,
                             int64_t candidates, const int64_t* first, const int64_t* second, const double* translations,
-                            int threads, double* energies, double* forces, double* virial) {
+                            int threads, double* energies, double* forces, double* virial, int64_t origin) {
     const int W = weights_.width, n_layers = int(weights_.layers.size());
 #ifndef _OPENMP
     threads = 1;
@@ -494,7 +499,7 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
                 exhausted = true;
             }
         };
-        attempt([&] { find_pairs(me, share(candidates, thread, team), positions, first, second, translations); });
+        attempt([&] { find_pairs(me, share(candidates, thread, team), positions, first, second, translations, origin); });
 #pragma omp barrier
 #pragma omp single
         {
@@ -550,5 +555,50 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
         if (!std::isfinite(positions[k])) energies[k / 3] = forces[k] = virial[k % 9] = NAN;
     return DONE;
 }
+
+// Many frames that do not see each other: threads take chunks of whole frames as they come free, each as if it were
+// alone with them. What a frame gives does not depend on the others.
+template <class Real> class FrameEvaluation {
+  public:
+    explicit FrameEvaluation(const Weights<Real>& weights) : weights_(weights) {}
+
+    // Returns a Status.
+    int evaluate(const int64_t* numbers, const double* scales, const double* positions, const int64_t* first,
+                 const int64_t* second, const double* translations, int64_t n_chunks, const Chunk* chunks, int threads,
+                 double* energies, double* forces, double* virial) {
+        std::vector<double> virials(9 * n_chunks);
+        int worst = DONE;
+#ifdef _OPENMP
+        while (int(evaluations_.size()) < threads) evaluations_.push_back(std::make_unique<Evaluation<Real>>(weights_));
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+#else
+        if (evaluations_.empty()) evaluations_.push_back(std::make_unique<Evaluation<Real>>(weights_));
+#endif
+        for (int64_t c = 0; c < n_chunks; ++c) {
+#ifdef _OPENMP
+            Evaluation<Real>& mine = *evaluations_[omp_get_thread_num()];
+#else
+            Evaluation<Real>& mine = *evaluations_[0];
+#endif
+            const int64_t atom = chunks[c].atoms_begin, pair = chunks[c].pairs_begin;
+            const int status = mine.evaluate(
+                chunks[c].atoms_end - atom, numbers + atom, scales + atom, positions + 3 * atom, chunks[c].pairs_end - pair,
+                first + pair, second + pair, translations ? translations + 3 * pair : nullptr, 1, energies + atom,
+                forces + 3 * atom, virials.data() + 9 * c, atom);
+            if (status != DONE)
+#pragma omp atomic write
+                worst = status;
+        }
+        for (int k = 0; k < 9; ++k) {
+            virial[k] = 0;
+            for (int64_t c = 0; c < n_chunks; ++c) virial[k] += virials[9 * c + k];
+        }
+        return worst;
+    }
+
+  private:
+    const Weights<Real>& weights_;
+    std::vector<std::unique_ptr<Evaluation<Real>>> evaluations_;
+};
 
 }  // namespace

@@ -13,6 +13,7 @@ template <class Real> struct Network {
 
     Weights<Real> weights;
     Evaluation<Real> evaluation{weights};
+    FrameEvaluation<Real> frames{weights};
     Training<Real> training{weights};
     std::mutex busy;  // all three keep arrays from call to call
 };
@@ -51,6 +52,15 @@ template <class Real> int load(void* network, const void* const* weights) {
         std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
         return static_cast<Network<REAL>*>(network)->evaluation.evaluate(                                              \
             atoms, numbers, scales, positions, pairs, first, second, translations, threads, energies, forces, virial); \
+    }                                                                                                                  \
+    extern "C" int NAME##_evaluate_frames(                                                                             \
+        void* network, const int64_t* numbers, const double* scales, const double* positions, const int64_t* first,    \
+        const int64_t* second, const double* translations, int64_t chunks, const int64_t* bounds, int threads,         \
+        double* energies, double* forces, double* virial) {                                                            \
+        std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
+        return static_cast<Network<REAL>*>(network)->frames.evaluate(                                                  \
+            numbers, scales, positions, first, second, translations, chunks, reinterpret_cast<const Chunk*>(bounds),   \
+            threads, energies, forces, virial);                                                                        \
     }                                                                                                                  \
     extern "C" int NAME##_gradient(void* network, int64_t atoms, const int64_t* numbers, const double* value_weights,  \
                                    const double* tangent_weights, const double* positions, const double* velocities,   \

@@ -154,10 +154,17 @@ template <class Real> struct Matrix {
         inputs = rows;
         panels = padded<Real>(columns) / P;
         packed.reserve(int64_t(panels) * rows * P);
-        for (int c = 0; c < columns; ++c)
-            for (int r = 0; r < rows; ++r)
-                packed[(int64_t(c / P) * rows + r) * P + c % P] =
-                    backwards ? weight[int64_t(r) * inputs_ + c] : weight[int64_t(c) * inputs_ + r];
+        if (backwards) {  // rows of the weight, cut into panels
+            for (int p = 0; p < panels; ++p) {
+                const size_t bytes = size_t(std::max(0, std::min(P, columns - p * P))) * sizeof(Real);
+                for (int r = 0; r < rows; ++r)
+                    std::memcpy(packed + (int64_t(p) * rows + r) * P, weight + int64_t(r) * columns + p * P, bytes);
+            }
+        } else {
+            for (int c = 0; c < columns; ++c)
+                for (int r = 0; r < rows; ++r)
+                    packed[(int64_t(c / P) * rows + r) * P + c % P] = weight[int64_t(c) * rows + r];
+        }
     }
 };
 

@@ -12,7 +12,7 @@
 // Frames do not see each other: threads take chunks of whole frames, and add weight gradients to sums of their own.
 #pragma once
 
-#include "weights.hpp"
+#include "evaluation.hpp"
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -42,11 +42,6 @@ template <class Real> struct Gradient {
         f(readout_in, n, n), f(readout_in_bias, 1, n), f(readout_hidden, n, n), f(readout_hidden_bias, 1, n);
         f(readout_out, 1, n), f(readout_out_bias, 1, 1);
     }
-};
-
-// Frames of a batch that one thread takes at once: ranges of atoms and of pairs.
-struct Chunk {
-    int64_t atoms_begin, atoms_end, pairs_begin, pairs_end;
 };
 
 template <class Real> class Training {
