@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core import Potential, load
+from ffpt_core.engine import STATIC_PAIRS_UP_TO
 from ffpt_core.errors import FfptError
 from ffpt_core.export import deployed, is_export, read_record
 from ffpt_openmm.backends import choose_backend, torchforce
@@ -28,6 +29,7 @@ def create_force(
     atoms: Iterable[int] | None = None,
     periodic: bool | None = None,
     replicas: int = 1,
+    cuda_graphs: bool = False,
     force_group: int = 0,
 ) -> openmm.Force:
     """An OpenMM force that is the potential.
@@ -45,11 +47,14 @@ def create_force(
         periodic: evaluate in the periodic box; None: where the topology has one.
         replicas: copies of the topology that the System holds, one after the other. Copies do not see each other,
             wherever they are, and share the box; the energy is the sum.
+        cuda_graphs: have a TorchForce record its kernels once on a GPU and replay them; other platforms ignore it. For
+            isolated molecules up to ffpt_core.engine.STATIC_PAIRS_UP_TO atoms, whose shapes never change.
         force_group: group of the force.
 
     Raises:
         FfptError: an element that the potential does not know, an atom without an element, indices that are
-            not in the topology, an export for other atoms, or a backend that is not installed.
+            not in the topology, an export for other atoms, a backend that is not installed, or CUDA graphs of what
+            cannot be recorded.
     """
     if replicas < 1:
         raise FfptError(f"there must be at least one replica, not {replicas}")
@@ -69,6 +74,12 @@ def create_force(
             force = _torch_force(model, numbers, particles, in_box, replicas)
         else:
             force = _python_force(model, numbers, particles, in_box, replicas)
+    if cuda_graphs:
+        if chosen != "torchforce" or in_box or len(numbers) > STATIC_PAIRS_UP_TO:
+            raise FfptError(
+                f"CUDA graphs are for a TorchForce of an isolated molecule of at most {STATIC_PAIRS_UP_TO} atoms"
+            )
+        force.setProperty("useCUDAGraphs", "true")
     force.setUsesPeriodicBoundaryConditions(in_box)
     force.setForceGroup(force_group)
     force.setName("ffpt potential")
@@ -83,6 +94,7 @@ def create_system(
     remove_cm_motion: bool | None = None,
     periodic: bool | None = None,
     replicas: int = 1,
+    cuda_graphs: bool = False,
 ) -> openmm.System:
     """A System of the atoms of a topology, with their masses, whose only interaction is the potential.
 
@@ -97,6 +109,7 @@ def create_system(
         remove_cm_motion: add a CMMotionRemover; None: for a single copy.
         periodic: as in create_force.
         replicas: copies of the topology, one after the other (see replicate for a Topology of all of them).
+        cuda_graphs: as in create_force.
 
     Raises:
         FfptError: as create_force; a CMMotionRemover for several copies.
@@ -105,7 +118,9 @@ def create_system(
 
     if remove_cm_motion and replicas > 1:
         raise FfptError("a CMMotionRemover would couple the replicas: their centres of mass must move freely")
-    force = create_force(potential, topology, backend=backend, periodic=periodic, replicas=replicas)
+    force = create_force(
+        potential, topology, backend=backend, periodic=periodic, replicas=replicas, cuda_graphs=cuda_graphs
+    )
     system = openmm.System()
     masses = [atom.element.mass for atom in topology.atoms()]
     for mass in masses * replicas:

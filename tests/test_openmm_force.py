@@ -151,6 +151,23 @@ def test_python_force_survives_xml_and_copies(teacher) -> None:
         np.testing.assert_array_equal(other_forces, forces)
 
 
+@needs_torchforce
+def test_cuda_graphs_are_asked_for_where_shapes_never_change(teacher) -> None:
+    """Whether they replay is for a GPU to say; elsewhere the property must change nothing."""
+    potential = random_potential()
+    force = create_force(potential, teacher.topology, backend="torchforce", cuda_graphs=True)
+    assert dict(force.getProperties())["useCUDAGraphs"] == "true"
+    graphs, plain = (
+        create_system(potential, teacher.topology, backend="torchforce", cuda_graphs=value) for value in (True, False)
+    )
+    assert _evaluate(_context(graphs), teacher.atoms)[0] == _evaluate(_context(plain), teacher.atoms)[0]
+    cell = np.diag([10.5, 11.0, 10.2])
+    with pytest.raises(FfptError, match="CUDA graphs are for a TorchForce of an isolated molecule"):
+        create_force(potential, water_topology(water_box(cell, 8), cell), backend="torchforce", cuda_graphs=True)
+    with pytest.raises(FfptError, match="CUDA graphs are for a TorchForce"):
+        create_force(potential, teacher.topology, backend="pythonforce", cuda_graphs=True)
+
+
 def test_system_has_masses_box_and_remover(teacher) -> None:
     topology = copy.deepcopy(teacher.topology)
     topology.setPeriodicBoxVectors(np.eye(3) * 3 * mm.unit.nanometer)
