@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ffpt_core.errors import FfptError
 from ffpt_core.fused import FusedTraining
-from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.potential import Potential
 from ffpt_core.training.batches import Batch
 from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
 
 Evaluation = Callable[..., tuple[Tensor, Tensor]]
+
+_LOOK_EVERY = 50
+"""Steps between looks at the loss of a GPU: each makes the host wait for it."""
 
 
 def loss_terms(configuration: LossConfiguration, energy_errors: Tensor, force_errors: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,6 +43,8 @@ class PotentialModule(lightning.LightningModule):
 
     Learning rate and plateau are kept here, not in a Lightning scheduler: Lightning forgets the plateau
     step of the epoch that a checkpoint ends, and a resumed run would differ from an unbroken one.
+
+    Nothing in a step waits for the device: sums of losses and errors stay there until the epoch ends.
 
     Args:
         potential: what to train, already on its precision.
@@ -61,15 +66,17 @@ class PotentialModule(lightning.LightningModule):
         self.history: list[dict[str, float]] = []
         self.best_loss = math.inf
         self.plateau: ReduceLROnPlateau | None = None
-        self.averaged: AveragedModel | None = None
-        if configuration.ema is not None:
-            self.averaged = AveragedModel(potential.network, multi_avg_fn=get_ema_multi_avg_fn(configuration.ema))
-        self._sums: dict[str, float] = {}
+        self.averaged = None if configuration.ema is None else copy.deepcopy(potential.network).requires_grad_(False)
+        # Walking through the modules for these at every step takes a millisecond.
+        self._weights = list(potential.network.parameters())
+        self._averages = [] if self.averaged is None else list(self.averaged.parameters())
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the network's weights."""
         rate, schedule = self.configuration.initial_rate, self.configuration.schedule
-        self._optimizer = torch.optim.Adam(self.potential.network.parameters(), lr=rate)
+        self._optimizer = torch.optim.Adam(self._weights, lr=rate, fused=True)
         if schedule.kind == "plateau":
             self.plateau = ReduceLROnPlateau(self._optimizer, factor=schedule.factor, patience=schedule.patience)
         return self._optimizer
@@ -95,16 +102,25 @@ class PotentialModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of one batch, refused where it is not a number."""
         loss = self.loss(batch)
-        if not torch.isfinite(loss):
+        self._add("train_loss", loss.detach(), 1)
+        if loss.device.type == "cpu" or self.global_step % _LOOK_EVERY == 0:
+            self._check_loss()
+        return loss
+
+    def _check_loss(self) -> None:
+        """Raise FfptError if a loss of this epoch was not a finite number."""
+        if not torch.isfinite(self._sums["train_loss"]):
             raise FfptError(
                 f"the loss is no longer a number (epoch {self.current_epoch + 1}, step {self.global_step + 1}): "
                 "lower learning_rate, set gradient_clip, or look for outliers in the labels"
             )
-        self._add("train_loss", loss.detach(), 1)
-        return loss
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Without waiting for the copy."""
+        return batch.to(device, non_blocking=True)
 
     def on_train_epoch_start(self) -> None:
-        self._sums = {}
+        self._sums, self._counts = {}, {}
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Warm-up and cosine are functions of the step alone, so there is nothing to save."""
@@ -120,8 +136,14 @@ class PotentialModule(lightning.LightningModule):
         self._optimizer.param_groups[0]["lr"] = rate
 
     def on_train_batch_end(self, *_: Any) -> None:
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.potential.network)
+        if self.configuration.ema is None:
+            return
+        # The average begins with the weights after the first step.
+        decay = self.configuration.ema if self.global_step > 1 else 0.0
+        get_ema_multi_avg_fn(decay)(self._averages, self._weights, self.global_step)
+
+    def on_validation_start(self) -> None:
+        self._check_loss()
 
     def on_validation_epoch_start(self) -> None:
         self._validation = self._evaluation_of(self.current_potential())
@@ -152,11 +174,9 @@ class PotentialModule(lightning.LightningModule):
 
     def current_potential(self) -> Potential:
         """The potential with the weights that validation and saving use: averaged ones where asked for."""
-        if self.averaged is None or not int(self.averaged.n_averaged):
+        if self.averaged is None:
             return self.potential
-        potential = Potential(
-            cast(NewtonNet, self.averaged.module), self.potential.elements, metadata=self.potential.metadata
-        )
+        potential = Potential(self.averaged, self.potential.elements, metadata=self.potential.metadata)
         potential.shifts, potential.scales = self.potential.shifts, self.potential.scales
         return potential
 
@@ -180,8 +200,9 @@ class PotentialModule(lightning.LightningModule):
 
     def _add(self, name: str, mean: Tensor, count: int) -> None:
         """Add a batch's mean to the running mean of the epoch."""
-        self._sums[name] = self._sums.get(name, 0.0) + mean.item() * count
-        self._sums[f"{name}:count"] = self._sums.get(f"{name}:count", 0) + count
+        total = mean.double() * count
+        self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._counts[name] = self._counts.get(name, 0) + count
 
     def _mean(self, name: str) -> float:
-        return self._sums[name] / self._sums[f"{name}:count"]
+        return self._sums[name].item() / self._counts[name]

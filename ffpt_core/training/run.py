@@ -183,13 +183,19 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
     kernel = choose_kernel(configuration.kernel, potential) if accelerator == "cpu" else "torch"
     sampler = ShuffledFrames(len(frames.train), batch_size, configuration.frames_per_epoch, configuration.seed)
     module = PotentialModule(potential, configuration, len(sampler) * configuration.epochs, kernel)
-    loader = torch.utils.data.DataLoader(FrameBatches(frames.train, potential.cutoff), sampler=sampler, batch_size=None)
+    pinned = accelerator == "gpu"  # copies that nobody waits for
+    loader = torch.utils.data.DataLoader(
+        FrameBatches(frames.train, potential.cutoff), sampler=sampler, batch_size=None, pin_memory=pinned
+    )
     validation_frames = [
         np.arange(first, min(first + batch_size, len(frames.validation)))
         for first in range(0, len(frames.validation), batch_size)
     ]
     validation_loader = torch.utils.data.DataLoader(
-        FrameBatches(frames.validation, potential.cutoff), sampler=validation_frames, batch_size=None
+        FrameBatches(frames.validation, potential.cutoff),
+        sampler=validation_frames,
+        batch_size=None,
+        pin_memory=pinned,
     )
     checkpoint = folder / CHECKPOINT
     trainer = lightning.Trainer(
