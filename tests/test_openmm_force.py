@@ -88,7 +88,10 @@ def _frames_of(box) -> list[Atoms]:
 def test_aspirin_agrees_with_ase(teacher, backend, dtype) -> None:
     potential = random_potential(dtype, scale=1.0)
     system = create_system(potential, teacher.topology, backend=backend)
-    _assert_agree(system, potential, [rattled(teacher.atoms, seed=seed) for seed in range(5)])
+    frames = [rattled(teacher.atoms, seed=seed) for seed in range(5)]
+    frames[0].positions *= 0.65  # energies of random weights spread too little without them
+    frames[1].positions *= 0.8
+    _assert_agree(system, potential, frames)
 
 
 @DTYPES

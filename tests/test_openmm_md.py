@@ -70,7 +70,7 @@ from test_openmm_md import GENTLE, aspirin
 from ffpt_openmm import run_md
 teacher = aspirin()
 jobs = int(sys.argv[3])
-settings = dataclasses.replace(GENTLE, length=0.5, replicas=2)
+settings = dataclasses.replace(GENTLE, length=2.0, replicas=2)
 run_md(sys.argv[1], teacher.topology, sys.argv[2], settings, teacher=teacher, jobs=jobs)
 """
 
@@ -79,9 +79,9 @@ run_md(sys.argv[1], teacher.topology, sys.argv[2], settings, teacher=teacher, jo
 def unbroken(tmp_path_factory, potential, teacher) -> dict[int, Path]:
     """By jobs: two replicas in one Context, or in Contexts of their own."""
     folders = {jobs: tmp_path_factory.mktemp("md") / "unbroken" for jobs in (1, 2)}
-    _run(potential, teacher, folders[1], length=0.5, replicas=2)
-    _run(potential, teacher, folders[2], length=0.5)
-    _run(potential, teacher, folders[2], length=0.5, replicas=2)
+    _run(potential, teacher, folders[1], length=2.0, replicas=2)
+    _run(potential, teacher, folders[2], length=2.0)
+    _run(potential, teacher, folders[2], length=2.0, replicas=2)
     return folders
 
 
@@ -103,7 +103,7 @@ def test_killed_run_continues_exactly(tmp_path, potential, teacher, unbroken, jo
     assert process.wait() == -signal.SIGKILL
     assert {outcome["status"] for outcome in read_json(broken / "run.json")["replicas"]} == {"running"}
     written = len(_frames(broken))
-    assert 0 < written < 100
+    assert 0 < written < 400
     groups = read_json(broken / "run.json")["groups"]
     assert groups == [[0, 1]] if jobs == 1 else [[0], [1]]
     for group in groups:  # the workers of a killed parent end by themselves
@@ -114,8 +114,8 @@ def test_killed_run_continues_exactly(tmp_path, potential, teacher, unbroken, jo
             except FfptError:
                 assert time.monotonic() < patience
                 time.sleep(0.01)
-    _run(model, teacher, broken, length=0.5, replicas=2)  # whatever the jobs now, who shares a Context is settled
-    assert len(_frames(broken)) == 100
+    _run(model, teacher, broken, length=2.0, replicas=2)  # whatever the jobs now, who shares a Context is settled
+    assert len(_frames(broken)) == 400
     _assert_same_run(broken, unbroken[jobs], replicas=2)
 
 
@@ -375,11 +375,11 @@ def test_full_disk_loses_nothing(tmp_path, potential, teacher, unbroken) -> None
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # 70 frames
     try:
         with pytest.raises(FfptError, match=r"replica 0 of .* stopped: File too large; .* same command continues"):
-            _run(potential, teacher, folder, length=0.5)
+            _run(potential, teacher, folder, length=2.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert len(_frames(folder)) > 60
-    _run(potential, teacher, folder, length=0.5)
+    _run(potential, teacher, folder, length=2.0)
     _assert_same_run(folder, unbroken[2])
 
 
