@@ -7,9 +7,6 @@ so every edge quantity costs half of what a directed list costs.
 The gradient of the energy is written out by hand beside the energy, out of ordinary differentiable
 operations. One function thus serves inference (no autograd graph at all), TorchScript, and training
 (a single backward pass through it gives the gradient of a loss on energies *and* forces).
-
-Names ending in _bar are derivatives of the sum of scaled energies with respect to what they are named after.
-Vectors of atoms are (n_atoms, 3 * n_features), one Cartesian component behind the other.
 """
 
 import math
@@ -17,19 +14,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
-
-from ffpt_core.incidence import (
-    Incidence,
-    contract,
-    incidence,
-    overlap,
-    product_of_ends,
-    project,
-    push,
-    sum_of_ends,
-    sum_to_atoms,
-    transport,
-)
+from torch.nn.functional import silu
 
 N_ATOMIC_NUMBERS = 119  # 0 (padding) to 118, as the reference implementation's tables
 
@@ -68,42 +53,35 @@ class RadialBasis(nn.Module):
         return envelope * wave, (envelope_slope * wave + envelope * wave_slope) / self.cutoff
 
 
-class _Silu(torch.autograd.Function):
+class _SiluGradient(torch.autograd.Function):
+    """gradient * silu'(x), differentiable once more: PyTorch's fused kernel for it is not."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tuple[Tensor, Tensor]:
+    def forward(ctx: Any, gradient: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient, x)
+        return torch.ops.aten.silu_backward(gradient, x)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> Tuple[Tensor, Tensor]:
+        gradient, x = ctx.saved_tensors
         sigmoid = torch.sigmoid(x)
-        value = x * sigmoid
-        slope = torch.addcmul(sigmoid + value, value, sigmoid, value=-1.0)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(sigmoid, value, slope)
-        return value, slope
-
-    @staticmethod
-    def backward(ctx: Any, value_bar: Optional[Tensor], slope_bar: Optional[Tensor]) -> Optional[Tensor]:
-        sigmoid, value, slope = ctx.saved_tensors
-        if slope_bar is None:
-            return None if value_bar is None else value_bar * slope
-        # silu'' = (1 - sigmoid) (2 silu' - silu)
-        excess = torch.sub(value, slope, alpha=2.0)
-        minus_curvature = torch.addcmul(excess, excess, sigmoid, value=-1.0)
-        if value_bar is None:
-            return -slope_bar * minus_curvature
-        return torch.addcmul(value_bar * slope, slope_bar, minus_curvature, value=-1.0)
+        complement = 1.0 - sigmoid
+        curvature = sigmoid * complement * (2.0 + x * (complement - sigmoid))  # silu''(x)
+        return torch.ops.aten.silu_backward(outer, x), outer * gradient * curvature
 
 
-def silu_and_slope(x: Tensor) -> Tuple[Tensor, Tensor]:
-    """silu(x) and its derivative, from one sigmoid, both differentiable once more."""
+def silu_gradient(gradient: Tensor, x: Tensor) -> Tensor:
+    """gradient * silu'(x), in TorchScript too."""
     if torch.jit.is_scripting():
-        sigmoid = torch.sigmoid(x)
-        value = x * sigmoid
-        return value, torch.addcmul(sigmoid + value, value, sigmoid, value=-1.0)
-    return _Silu.apply(x)
+        return torch.ops.aten.silu_backward(gradient, x)
+    return _SiluGradient.apply(gradient, x)
 
 
 class Geometry(NamedTuple):
     """What the layers see of the structure."""
 
-    pairs: Incidence
+    first: Tensor  # (n_pairs,) int64
+    second: Tensor  # (n_pairs,) int64
     distances: Tensor  # (n_pairs,)
     units: Tensor  # (n_pairs, 3)
     radial: Tensor  # (n_pairs, n_basis)
@@ -111,17 +89,18 @@ class Geometry(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What the forward pass of a layer keeps for its gradient."""
+    """What the forward pass of a layer keeps for its gradient. The first layer transports no vectors."""
 
-    vectors: Optional[Tensor]  # before the layer; None where they are zero
-    node_slope: Tensor
-    phi: Tensor
-    phi_product: Tensor
+    node_hidden: Tensor
+    phi_i: Tensor
+    phi_j: Tensor
     weights: Tensor
-    hidden: Tensor
-    hidden_slope: Tensor
+    direction_hidden: Tensor
+    direction: Tensor
+    transport_hidden: Optional[Tensor]
     transport: Optional[Tensor]
-    transport_slope: Optional[Tensor]
+    vectors_i: Optional[Tensor]
+    vectors_j: Optional[Tensor]
     new_vectors: Tensor
     updated: Tensor
     # TorchScript cannot walk a ModuleList backwards, so the weight matrices travel with what they produced.
@@ -137,9 +116,6 @@ class Saved(NamedTuple):
 
 class Interaction(nn.Module):
     """One message-passing layer (names as in DESIGN: W1..W6, We, Wu).
-
-    The sum over neighbours is taken before W4, which is linear: sum_j W4 h_ij u_ij = W4 sum_j h_ij u_ij. It then
-    multiplies three rows per atom instead of one per pair, and e1 = W4 h is never formed.
 
     Args:
         n_features: width of atom, vector and edge features.
@@ -158,32 +134,43 @@ class Interaction(nn.Module):
         self.update = nn.Linear(n_features, n_features, bias=False)  # Wu
 
     def forward(self, features: Tensor, vectors: Optional[Tensor], geometry: Geometry) -> Tuple[Tensor, Tensor, Saved]:
-        """New features (n_atoms, n_features), new vectors (n_atoms, 3 * n_features), and what the gradient needs."""
-        n_features = features.shape[1]
-        node_hidden, node_slope = silu_and_slope(self.node_in(features))
-        phi = self.node_out(node_hidden)
-        phi_product = product_of_ends(phi, geometry.pairs)
-        weights = self.radial(geometry.radial)
-        message = weights * phi_product
+        """New features (n_atoms, n_features), new vectors (n_atoms, 3, n_features), and what the gradient needs.
 
-        hidden, hidden_slope = silu_and_slope(self.direction_in(message))
-        pushed = push(hidden, geometry.units, geometry.pairs)
-        new_vectors = self.direction_out(pushed.view(-1, n_features)).view_as(pushed)
+        The first layer has no vectors to transport: W5 and W6 would multiply zeros.
+        """
+        first, second = geometry.first, geometry.second
+        node_hidden = self.node_in(features)
+        phi = self.node_out(silu(node_hidden))
+        phi_i, phi_j = phi.index_select(0, first), phi.index_select(0, second)
+        weights = self.radial(geometry.radial)
+        message = weights * phi_i * phi_j
+
+        direction_hidden = self.direction_in(message)
+        e1 = self.direction_out(silu(direction_hidden))
+        along = e1.unsqueeze(1) * geometry.units.unsqueeze(2)
+        transport_hidden: Optional[Tensor] = None
         e2: Optional[Tensor] = None
-        transport_slope: Optional[Tensor] = None
-        if vectors is not None:
-            transport_hidden, transport_slope = silu_and_slope(self.transport_in(message))
-            e2 = self.transport_out(transport_hidden)
-            new_vectors = new_vectors + vectors + transport(e2, vectors, geometry.pairs)
-        updated = self.update(new_vectors.view(-1, n_features)).view_as(pushed)
-        norms = (new_vectors * updated).view(-1, 3, n_features).sum(1)
+        vectors_i: Optional[Tensor] = None
+        vectors_j: Optional[Tensor] = None
+        if vectors is None:
+            zeros = features.new_zeros(features.shape[0], 3, features.shape[1])
+            new_vectors = zeros.index_add(0, first, along).index_add(0, second, -along)
+        else:
+            transport_hidden = self.transport_in(message)
+            e2 = self.transport_out(silu(transport_hidden))
+            vectors_i, vectors_j = vectors.index_select(0, first), vectors.index_select(0, second)
+            e2_wide = e2.unsqueeze(1)
+            new_vectors = vectors.index_add(0, first, torch.addcmul(along, e2_wide, vectors_j))
+            new_vectors = new_vectors.index_add(0, second, torch.addcmul(-along, e2_wide, vectors_i))
+        updated = self.update(new_vectors)
         saved = Saved(
-            vectors, node_slope, phi, phi_product, weights, hidden, hidden_slope, e2, transport_slope,
+            node_hidden, phi_i, phi_j, weights, direction_hidden, e1, transport_hidden, e2, vectors_i, vectors_j,
             new_vectors, updated, self.node_in.weight, self.node_out.weight, self.radial.weight,
             self.direction_in.weight, self.direction_out.weight,
             self.transport_in.weight, self.transport_out.weight, self.update.weight,
         )  # fmt: skip
-        return features + sum_to_atoms(message, geometry.pairs) + norms, new_vectors, saved
+        summed = features.index_add(0, first, message).index_add(0, second, message)
+        return summed + (new_vectors * updated).sum(1), new_vectors, saved
 
 
 def layer_gradient(
@@ -191,34 +178,45 @@ def layer_gradient(
 ) -> Tuple[Tensor, Optional[Tensor], Tensor, Tensor]:
     """From derivatives with respect to what Interaction.forward returns to those with respect to what it takes.
 
+    Each name ending in _bar is d(sum scales * energies)/d(name).
+
     Returns:
-        features_bar and vectors_bar before the layer (None where nothing depends on them), and the layer's share
-        of the derivatives with respect to the radial functions and the unit vectors.
+        features_bar and vectors_bar before the layer (those after it and None for the first layer, whose features
+        depend on the elements alone), and the layer's share of the derivatives with respect to the radial functions
+        and the unit vectors.
     """
-    n_features = features_bar.shape[1]
-    wide_bar = features_bar.repeat(1, 3)
-    updated_bar = (wide_bar * saved.new_vectors).view(-1, n_features)
-    new_bar = wide_bar * saved.updated + (updated_bar @ saved.w_update).view_as(wide_bar)
+    first, second = geometry.first, geometry.second
+    wide_bar = features_bar.unsqueeze(1)
+    new_bar = wide_bar * saved.updated + (wide_bar * saved.new_vectors) @ saved.w_update
     if vectors_bar is not None:
         new_bar = new_bar + vectors_bar
-    pushed_bar = (new_bar.view(-1, n_features) @ saved.w_direction_out).view_as(new_bar)
-    units_bar = overlap(saved.hidden, pushed_bar, geometry.pairs)
-    hidden_bar = project(geometry.units, pushed_bar, geometry.pairs)
-    message_bar = (hidden_bar * saved.hidden_slope) @ saved.w_direction_in
-    message_bar = message_bar + sum_of_ends(features_bar, geometry.pairs)
-
-    vectors, e2, transport_slope = saved.vectors, saved.transport, saved.transport_slope
+    bar_i, bar_j = new_bar.index_select(0, first), new_bar.index_select(0, second)
+    difference = bar_i - bar_j
+    units_bar = (difference * saved.direction.unsqueeze(1)).sum(2)
+    e1_bar = (difference * geometry.units.unsqueeze(2)).sum(1)
+    message_bar = silu_gradient(e1_bar @ saved.w_direction_out, saved.direction_hidden) @ saved.w_direction_in
     old_vectors_bar: Optional[Tensor] = None
-    if vectors is not None and e2 is not None and transport_slope is not None:
-        e2_bar = contract(new_bar, vectors, n_features, geometry.pairs)
-        transport_bar = (e2_bar @ saved.w_transport_out) * transport_slope
-        message_bar = message_bar + transport_bar @ saved.w_transport_in
-        old_vectors_bar = new_bar + transport(e2, new_bar, geometry.pairs)
-        phi_bar = transport(message_bar * saved.weights, saved.phi, geometry.pairs)
-        node_bar = (phi_bar @ saved.w_node_out) * saved.node_slope
-        features_bar = features_bar + node_bar @ saved.w_node_in
-    radial_bar = (message_bar * saved.phi_product) @ saved.w_radial
-    return features_bar, old_vectors_bar, radial_bar, units_bar
+    e2, transport_hidden, vectors_i, vectors_j = (
+        saved.transport,
+        saved.transport_hidden,
+        saved.vectors_i,
+        saved.vectors_j,
+    )
+    if e2 is not None and transport_hidden is not None and vectors_i is not None and vectors_j is not None:
+        e2_wide = e2.unsqueeze(1)
+        old_vectors_bar = new_bar.index_add(0, second, e2_wide * bar_i).index_add(0, first, e2_wide * bar_j)
+        e2_bar = (bar_i * vectors_j + bar_j * vectors_i).sum(1)
+        hidden_bar = silu_gradient(e2_bar @ saved.w_transport_out, transport_hidden)
+        message_bar = message_bar + hidden_bar @ saved.w_transport_in
+    message_bar = message_bar + features_bar.index_select(0, first) + features_bar.index_select(0, second)
+    radial_bar = (message_bar * (saved.phi_i * saved.phi_j)) @ saved.w_radial
+    if old_vectors_bar is None:
+        return features_bar, None, radial_bar, units_bar
+    weighted = message_bar * saved.weights
+    phi_bar = torch.zeros_like(features_bar).index_add(0, first, weighted * saved.phi_j)
+    phi_bar = phi_bar.index_add(0, second, weighted * saved.phi_i)
+    node_bar = silu_gradient(phi_bar @ saved.w_node_out, saved.node_hidden)
+    return features_bar + node_bar @ saved.w_node_in, old_vectors_bar, radial_bar, units_bar
 
 
 class NewtonNet(nn.Module):
@@ -257,7 +255,7 @@ class NewtonNet(nn.Module):
         Returns:
             (n_atoms,) atomic energies without scales, and (n_pairs, 3) d(sum scales * energies)/d(displacements).
         """
-        geometry = self.geometry(pairs, displacements, numbers.shape[0])
+        geometry = self.geometry(pairs, displacements)
         features = self.embedding(numbers)
         vectors: Optional[Tensor] = None
         saved: List[Saved] = []
@@ -277,25 +275,19 @@ class NewtonNet(nn.Module):
             units_bar = units_bar + units_share
         return energies, self.displacement_gradient(radial_bar, units_bar, geometry)
 
-    def geometry(self, pairs: Tensor, displacements: Tensor, n_atoms: int) -> Geometry:
-        """Distances, directions and radial functions of the pairs, and where they belong."""
+    def geometry(self, pairs: Tensor, displacements: Tensor) -> Geometry:
+        """Distances, directions and radial functions of the pairs."""
         distances = torch.sqrt((displacements * displacements).sum(1))
         radial, radial_slope = self.radial_basis(distances)
-        return Geometry(
-            incidence(pairs, n_atoms, displacements.dtype),
-            distances,
-            displacements / distances.unsqueeze(1),
-            radial,
-            radial_slope,
-        )
+        return Geometry(pairs[0], pairs[1], distances, displacements / distances.unsqueeze(1), radial, radial_slope)
 
     def readout(self, features: Tensor, scales: Tensor) -> Tuple[Tensor, Tensor]:
         """(n_atoms,) energies, and the derivative of their scaled sum with respect to the features."""
-        hidden_1, slope_1 = silu_and_slope(self.readout_in(features))
-        hidden_2, slope_2 = silu_and_slope(self.readout_hidden(hidden_1))
-        energies = self.readout_out(hidden_2).squeeze(1)
-        hidden_bar = scales.unsqueeze(1) * self.readout_out.weight * slope_2
-        hidden_bar = (hidden_bar @ self.readout_hidden.weight) * slope_1
+        hidden_1 = self.readout_in(features)
+        hidden_2 = self.readout_hidden(silu(hidden_1))
+        energies = self.readout_out(silu(hidden_2)).squeeze(1)
+        hidden_bar = silu_gradient(scales.unsqueeze(1) * self.readout_out.weight, hidden_2)
+        hidden_bar = silu_gradient(hidden_bar @ self.readout_hidden.weight, hidden_1)
         return energies, hidden_bar @ self.readout_in.weight
 
     def displacement_gradient(self, radial_bar: Tensor, units_bar: Tensor, geometry: Geometry) -> Tensor:

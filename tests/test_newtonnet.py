@@ -10,6 +10,7 @@ from conftest import small_potential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from ffpt_core import Potential
 from ffpt_core.newtonnet import RadialBasis
@@ -143,3 +144,21 @@ def test_float32_keeps_energy_differences(ethanol: Atoms) -> None:
     difference = [p.energy_and_forces(moved)[0] - p.energy_and_forces(ethanol)[0] for p in (single, double)]
     assert abs(double.energy_and_forces(ethanol)[0]) > 4000
     assert difference[0] == pytest.approx(difference[1], rel=0, abs=1e-5)
+
+
+def test_no_value_decides_what_a_training_step_does() -> None:
+    """On tensors without values, where reading one raises: on a GPU the host never waits within a step."""
+    n_atoms = 5
+    with FakeTensorMode():
+        potential = small_potential(torch.float32)
+        optimizer = torch.optim.Adam(potential.network.parameters(), fused=True)
+        numbers, positions = torch.ones(n_atoms, dtype=torch.int64), torch.zeros(n_atoms, 3)
+        pairs, frames = torch.zeros(2, 6, dtype=torch.int64), torch.zeros_like(numbers)
+        energies, forces = potential(numbers, positions, pairs, None, frames, 1)
+        loss = energies.square().mean() + forces.square().mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(potential.network.parameters(), 1.0)
+        optimizer.step()
+        assert forces.shape == (n_atoms, 3)
+        with pytest.raises(DataDependentOutputException):
+            loss.item()
