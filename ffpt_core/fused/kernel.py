@@ -28,7 +28,7 @@ _FUNCTIONS = {
     "load": (_integer, [_pointer] * 2),
     "evaluate": (_integer, [_pointer, _count, *[_pointer] * 3, _count, *[_pointer] * 3, _integer, *[_pointer] * 3]),
     "evaluate_frames": (_integer, [*[_pointer] * 7, _count, _pointer, _integer, *[_pointer] * 3]),
-    "gradient": (_integer, [_pointer, _count, *[_pointer] * 8, _count, _pointer, _integer, _pointer]),
+    "gradient": (_integer, [*[_pointer] * 9, _count, _pointer, _integer, _pointer]),
 }
 """Results and arguments, as newtonnet.cpp has them."""
 

@@ -173,7 +173,7 @@ class FusedNetwork:
         threads = torch.get_num_threads()
         bounds = _chunks(frames, pairs[0], len(energy_gradients), threads)
         status = self._functions.gradient(
-            self._handle, len(numbers), _data(numbers), _data(value_weights), _data(scales),
+            self._handle, _data(numbers), _data(value_weights), _data(scales),
             _data(positions), _data(velocities), _data(pairs[0]), _data(pairs[1]), _data(translations),
             len(bounds), _data(bounds), threads, _pointers(gradients),
         )  # fmt: skip

@@ -26,7 +26,8 @@
 namespace {
 
 // What a thread keeps of its pairs between the forward and the backward pass.
-template <class Real> struct LayerPairs {
+template <class Real>
+struct LayerPairs {
     Array<Real> weights, hidden, hidden_slope, transport, transport_slope;  // hidden: after W4 if pairwise
 };
 
@@ -41,36 +42,37 @@ struct Pairs {
     Array<int32_t> first, second;
     Array<double> displacement, distance;  // (pairs, 3), (pairs)
 
-    void reserve(int64_t n) {
-        first.reserve(n), second.reserve(n), displacement.reserve(3 * n), distance.reserve(n);
-    }
+    void reserve(int64_t n) { first.reserve(n), second.reserve(n), displacement.reserve(3 * n), distance.reserve(n); }
 };
 
-template <class Real> struct Worker {
-    Pairs found;                                             // in this thread's share of the candidates
-    int64_t n_pairs = 0;                                     // that this thread computes,
-    const int32_t *first = nullptr, *second = nullptr;       // a part of those of all threads
+template <class Real>
+struct Worker {
+    Pairs found;                                        // in this thread's share of the candidates
+    int64_t n_pairs = 0;                                // that this thread computes,
+    const int32_t *first = nullptr, *second = nullptr;  // a part of those of all threads
     const double *displacement = nullptr, *distance = nullptr;
     Array<Real> unit, unit_bar, radial, radial_slope, radial_bar;  // (pairs, 3), (pairs, basis)
     std::vector<LayerPairs<Real>> layers;
-    Array<Real> messages, vectors, direction, transport;     // sums over this thread's pairs, per atom
-    Array<Real> tile_a, tile_b, tile_c, tile_d;                      // (3 TILE, width) scratch
-    Array<double> forces;                                    // (atoms, 3)
+    Array<Real> messages, vectors, direction;    // sums over this thread's pairs, per atom
+    Array<Real> tile_a, tile_b, tile_c, tile_d;  // (3 TILE, width) scratch
+    Array<double> forces;                        // (atoms, 3)
     double virial[9];
 };
 
-template <class Real> struct LayerAtoms {
+template <class Real>
+struct LayerAtoms {
     Array<Real> phi, hidden_slope, vectors, updated;
 };
 
-template <class Real> class Evaluation {
+template <class Real>
+class Evaluation {
   public:
     explicit Evaluation(const Weights<Real>& weights) : weights_(weights) {}
 
     // Returns a Status. Pairs count atoms from the origin.
     int evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions, int64_t candidates,
-                 const int64_t* first, const int64_t* second, const double* translations, int threads,
-                 double* energies, double* forces, double* virial, int64_t origin = 0);
+                 const int64_t* first, const int64_t* second, const double* translations, int threads, double* energies,
+                 double* forces, double* virial, int64_t origin = 0);
 
   private:
     const Weights<Real>& weights_;
@@ -81,8 +83,12 @@ template <class Real> class Evaluation {
     std::vector<LayerAtoms<Real>> atoms_;
     Array<Real> features_, features_bar_, vectors_bar_, new_bar_, projected_;
 
-    struct Range { int64_t begin, end; };
-    static Range share(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
+    struct Range {
+        int64_t begin, end;
+    };
+    static Range share(int64_t n, int thread, int threads) {
+        return {n * thread / threads, n * (thread + 1) / threads};
+    }
     static int64_t tiles(int64_t n) { return (n + TILE - 1) / TILE; }
 
     void find_pairs(Worker<Real>& me, Range range, const double* positions, const int64_t* first, const int64_t* second,
@@ -103,7 +109,7 @@ template <class Real> class Evaluation {
 // The pairs within the cutoff among this thread's candidates.
 template <class Real>
 void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, const int64_t* first,
-                               const int64_t* second, const double* translations, int64_t origin) {
+                                  const int64_t* second, const double* translations, int64_t origin) {
     Pairs& found = me.found;
     found.reserve(range.end - range.begin);
     int64_t m = 0;
@@ -123,7 +129,8 @@ void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const double* x
 
 // Put what all threads found behind one another, so that shares do not depend on candidates beyond the cutoff: a
 // neighbour list made at another time gives the same sums to the last bit.
-template <class Real> void Evaluation<Real>::take_share(Worker<Real>& me, int thread, int team) {
+template <class Real>
+void Evaluation<Real>::take_share(Worker<Real>& me, int thread, int team) {
     int64_t before = 0;
     for (int w = 0; w < thread; ++w) before += workers_[w].found.count;
     const Pairs& found = me.found;
@@ -138,7 +145,8 @@ template <class Real> void Evaluation<Real>::take_share(Worker<Real>& me, int th
 }
 
 // Memory for all that this thread will write. Throws std::bad_alloc.
-template <class Real> void Evaluation<Real>::reserve(Worker<Real>& me, int64_t atoms) {
+template <class Real>
+void Evaluation<Real>::reserve(Worker<Real>& me, int64_t atoms) {
     const int64_t n = me.n_pairs, W = weights_.width;
     for (Array<Real>* array : {&me.unit, &me.unit_bar}) array->reserve(3 * n);
     for (Array<Real>* array : {&me.radial, &me.radial_slope, &me.radial_bar}) array->reserve(n * weights_.basis_width);
@@ -156,7 +164,8 @@ template <class Real> void Evaluation<Real>::reserve(Worker<Real>& me, int64_t a
 }
 
 // Directions and radial functions of this thread's pairs.
-template <class Real> void Evaluation<Real>::describe_pairs(Worker<Real>& me) {
+template <class Real>
+void Evaluation<Real>::describe_pairs(Worker<Real>& me) {
     const int64_t n = me.n_pairs, N = weights_.basis_width;
     me.unit_bar.zero(3 * n);
     me.radial_bar.zero(n * N);
@@ -168,14 +177,16 @@ template <class Real> void Evaluation<Real>::describe_pairs(Worker<Real>& me) {
 }
 
 // Messages of this thread's pairs, and what they add to atoms.
-template <class Real> void Evaluation<Real>::pairs_forward(Worker<Real>& me, int l) {
+template <class Real>
+void Evaluation<Real>::pairs_forward(Worker<Real>& me, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     const Layer<Real>& layer = weights_.layers[l];
     LayerPairs<Real>& kept = me.layers[l];
     const int64_t n = me.n_pairs;
     const int W = weights_.width, N = weights_.basis_width;
-    Real *const weights = kept.weights + 0, *const hidden = kept.hidden + 0, *const hidden_slope = kept.hidden_slope + 0;
+    Real *const weights = kept.weights + 0, *const hidden = kept.hidden + 0,
+                *const hidden_slope = kept.hidden_slope + 0;
     Real *const transport = kept.transport + 0, *const transport_slope = kept.transport_slope + 0;
     const Real* const phi = atoms_[l].phi + 0;
     const Real* const vectors = l ? atoms_[l - 1].vectors + 0 : nullptr;
@@ -234,7 +245,8 @@ template <class Real> void Evaluation<Real>::pairs_forward(Worker<Real>& me, int
 }
 
 // phi of these atoms for a layer after the first.
-template <class Real> void Evaluation<Real>::atoms_phi(Worker<Real>& me, int l, Range atoms) {
+template <class Real>
+void Evaluation<Real>::atoms_phi(Worker<Real>& me, int l, Range atoms) {
     const Layer<Real>& layer = weights_.layers[l];
     const int W = weights_.width;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
@@ -246,7 +258,8 @@ template <class Real> void Evaluation<Real>::atoms_phi(Worker<Real>& me, int l, 
 }
 
 // New vectors and features of these atoms from the sums over their neighbours.
-template <class Real> void Evaluation<Real>::atoms_forward(Worker<Real>& me, int l, Range atoms) {
+template <class Real>
+void Evaluation<Real>::atoms_forward(Worker<Real>& me, int l, Range atoms) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     const Layer<Real>& layer = weights_.layers[l];
@@ -256,10 +269,8 @@ template <class Real> void Evaluation<Real>::atoms_forward(Worker<Real>& me, int
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = 3 * begin * W;
         std::memset(static_cast<void*>(me.tile_a + 0), 0, size_t(3 * rows * W) * sizeof(Real));
-        if (l)
-            std::memcpy(vectors + start, atoms_[l - 1].vectors + start, size_t(3 * rows * W) * sizeof(Real));
-        else
-            std::memset(static_cast<void*>(vectors + start), 0, size_t(3 * rows * W) * sizeof(Real));
+        if (l) std::memcpy(vectors + start, atoms_[l - 1].vectors + start, size_t(3 * rows * W) * sizeof(Real));
+        else std::memset(static_cast<void*>(vectors + start), 0, size_t(3 * rows * W) * sizeof(Real));
         for (int w = 0; w < team_; ++w) {
             const Worker<Real>& other = workers_[w];
             const Real *direction = other.direction + start, *moved = other.vectors + start;
@@ -271,13 +282,13 @@ template <class Real> void Evaluation<Real>::atoms_forward(Worker<Real>& me, int
         }
         if (pairwise_)
             for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors + start + k) += load(me.tile_a + k);
-        else
-            product<Real, true>(3 * rows, me.tile_a + 0, W, layer.direction_out.forward, vectors + start, W);
+        else product<Real, true>(3 * rows, me.tile_a + 0, W, layer.direction_out.forward, vectors + start, W);
         product(3 * rows, vectors + start, W, layer.update.forward, updated + start, W);
         for (int64_t i = begin; i < begin + rows; ++i)
             for (int k = 0; k < W; k += L) {
                 V dot{};
-                for (int x = 0; x < 3; ++x) dot += load(vectors + (3 * i + x) * W + k) * load(updated + (3 * i + x) * W + k);
+                for (int x = 0; x < 3; ++x)
+                    dot += load(vectors + (3 * i + x) * W + k) * load(updated + (3 * i + x) * W + k);
                 at(features_ + i * W + k) += dot;
             }
     }
@@ -313,7 +324,8 @@ void Evaluation<Real>::readout(Worker<Real>& me, Range atoms, const double* scal
 }
 
 // Gradient of these atoms' new vectors, and its product with W4.
-template <class Real> void Evaluation<Real>::atoms_backward(Worker<Real>& me, int l, Range atoms) {
+template <class Real>
+void Evaluation<Real>::atoms_backward(Worker<Real>& me, int l, Range atoms) {
     constexpr int L = LANES<Real>;
     const Layer<Real>& layer = weights_.layers[l];
     const int W = weights_.width;
@@ -337,7 +349,8 @@ template <class Real> void Evaluation<Real>::atoms_backward(Worker<Real>& me, in
 }
 
 // Gradients of units and radial functions of this thread's pairs, and what they add to gradients of atoms.
-template <class Real> void Evaluation<Real>::pairs_backward(Worker<Real>& me, int l) {
+template <class Real>
+void Evaluation<Real>::pairs_backward(Worker<Real>& me, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     const Layer<Real>& layer = weights_.layers[l];
@@ -419,7 +432,8 @@ template <class Real> void Evaluation<Real>::pairs_backward(Worker<Real>& me, in
 }
 
 // Gradients of these atoms' features and vectors before a layer after the first.
-template <class Real> void Evaluation<Real>::atoms_phi_backward(Worker<Real>& me, int l, Range atoms) {
+template <class Real>
+void Evaluation<Real>::atoms_phi_backward(Worker<Real>& me, int l, Range atoms) {
     constexpr int L = LANES<Real>;
     const Layer<Real>& layer = weights_.layers[l];
     const int W = weights_.width;
@@ -430,7 +444,8 @@ template <class Real> void Evaluation<Real>::atoms_phi_backward(Worker<Real>& me
         for (int w = 0; w < team_; ++w) {
             const Worker<Real>& other = workers_[w];
             for (int64_t k = 0; k < rows * W; k += L) at(me.tile_a + k) += load(other.messages + start + k);
-            for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors_bar_ + 3 * start + k) += load(other.vectors + 3 * start + k);
+            for (int64_t k = 0; k < 3 * rows * W; k += L)
+                at(vectors_bar_ + 3 * start + k) += load(other.vectors + 3 * start + k);
         }
         product(rows, me.tile_a + 0, W, layer.node_out.backward, me.tile_b + 0, W);
         for (int64_t k = 0; k < rows * W; k += L) at(me.tile_b + k) *= load(atoms_[l].hidden_slope + start + k);
@@ -439,7 +454,8 @@ template <class Real> void Evaluation<Real>::atoms_phi_backward(Worker<Real>& me
 }
 
 // Forces and virial (sum of displacement x gradient) of this thread's pairs.
-template <class Real> void Evaluation<Real>::pair_forces(Worker<Real>& me, int64_t n_atoms) {
+template <class Real>
+void Evaluation<Real>::pair_forces(Worker<Real>& me, int64_t n_atoms) {
     const int64_t N = weights_.basis_width;
     double* const forces = me.forces + 0;
     me.forces.zero(3 * n_atoms);
@@ -462,8 +478,9 @@ template <class Real> void Evaluation<Real>::pair_forces(Worker<Real>& me, int64
 
 template <class Real>
 int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions,
-                            int64_t candidates, const int64_t* first, const int64_t* second, const double* translations,
-                            int threads, double* energies, double* forces, double* virial, int64_t origin) {
+                               int64_t candidates, const int64_t* first, const int64_t* second,
+                               const double* translations, int threads, double* energies, double* forces,
+                               double* virial, int64_t origin) {
     const int W = weights_.width, n_layers = int(weights_.layers.size());
 #ifndef _OPENMP
     threads = 1;
@@ -478,9 +495,7 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
         }
         for (Array<Real>* array : {&features_, &features_bar_}) array->reserve(n * W);
         for (Array<Real>* array : {&vectors_bar_, &new_bar_, &projected_}) array->reserve(3 * n * W);
-    } catch (const std::bad_alloc&) {
-        return OUT_OF_MEMORY;
-    }
+    } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
 
 #pragma omp parallel num_threads(threads)
     {
@@ -499,7 +514,8 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
                 exhausted = true;
             }
         };
-        attempt([&] { find_pairs(me, share(candidates, thread, team), positions, first, second, translations, origin); });
+        attempt(
+            [&] { find_pairs(me, share(candidates, thread, team), positions, first, second, translations, origin); });
 #pragma omp barrier
 #pragma omp single
         {
@@ -558,7 +574,8 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
 
 // Many frames that do not see each other: threads take chunks of whole frames as they come free, each as if it were
 // alone with them. What a frame gives does not depend on the others.
-template <class Real> class FrameEvaluation {
+template <class Real>
+class FrameEvaluation {
   public:
     explicit FrameEvaluation(const Weights<Real>& weights) : weights_(weights) {}
 
@@ -581,10 +598,10 @@ template <class Real> class FrameEvaluation {
             Evaluation<Real>& mine = *evaluations_[0];
 #endif
             const int64_t atom = chunks[c].atoms_begin, pair = chunks[c].pairs_begin;
-            const int status = mine.evaluate(
-                chunks[c].atoms_end - atom, numbers + atom, scales + atom, positions + 3 * atom, chunks[c].pairs_end - pair,
-                first + pair, second + pair, translations ? translations + 3 * pair : nullptr, 1, energies + atom,
-                forces + 3 * atom, virials.data() + 9 * c, atom);
+            const int status = mine.evaluate(chunks[c].atoms_end - atom, numbers + atom, scales + atom,
+                                             positions + 3 * atom, chunks[c].pairs_end - pair, first + pair,
+                                             second + pair, translations ? translations + 3 * pair : nullptr, 1,
+                                             energies + atom, forces + 3 * atom, virials.data() + 9 * c, atom);
             if (status != DONE)
 #pragma omp atomic write
                 worst = status;

@@ -8,7 +8,8 @@
 
 namespace {
 
-template <class Real> struct Network {
+template <class Real>
+struct Network {
     explicit Network(Weights<Real>&& w) : weights(std::move(w)) {}
 
     Weights<Real> weights;
@@ -18,22 +19,20 @@ template <class Real> struct Network {
     std::mutex busy;  // all three keep arrays from call to call
 };
 
-template <class Real> void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies) {
+template <class Real>
+void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies) {
     try {
         return new Network<Real>(Weights<Real>(features, basis, layers, species, cutoff, frequencies));
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
+    } catch (const std::bad_alloc&) { return nullptr; }
 }
 
-template <class Real> int load(void* network, const void* const* weights) {
+template <class Real>
+int load(void* network, const void* const* weights) {
     try {
         std::lock_guard<std::mutex> alone(static_cast<Network<Real>*>(network)->busy);
         static_cast<Network<Real>*>(network)->weights.load(reinterpret_cast<const Real* const*>(weights));
         return DONE;
-    } catch (const std::bad_alloc&) {
-        return OUT_OF_MEMORY;
-    }
+    } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
 }
 
 }  // namespace
@@ -53,22 +52,22 @@ template <class Real> int load(void* network, const void* const* weights) {
         return static_cast<Network<REAL>*>(network)->evaluation.evaluate(                                              \
             atoms, numbers, scales, positions, pairs, first, second, translations, threads, energies, forces, virial); \
     }                                                                                                                  \
-    extern "C" int NAME##_evaluate_frames(                                                                             \
-        void* network, const int64_t* numbers, const double* scales, const double* positions, const int64_t* first,    \
-        const int64_t* second, const double* translations, int64_t chunks, const int64_t* bounds, int threads,         \
-        double* energies, double* forces, double* virial) {                                                            \
+    extern "C" int NAME##_evaluate_frames(void* network, const int64_t* numbers, const double* scales,                 \
+                                          const double* positions, const int64_t* first, const int64_t* second,        \
+                                          const double* translations, int64_t chunks, const int64_t* bounds,           \
+                                          int threads, double* energies, double* forces, double* virial) {             \
         std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
         return static_cast<Network<REAL>*>(network)->frames.evaluate(                                                  \
             numbers, scales, positions, first, second, translations, chunks, reinterpret_cast<const Chunk*>(bounds),   \
             threads, energies, forces, virial);                                                                        \
     }                                                                                                                  \
-    extern "C" int NAME##_gradient(void* network, int64_t atoms, const int64_t* numbers, const double* value_weights,  \
+    extern "C" int NAME##_gradient(void* network, const int64_t* numbers, const double* value_weights,                 \
                                    const double* tangent_weights, const double* positions, const double* velocities,   \
                                    const int64_t* first, const int64_t* second, const double* translations,            \
                                    int64_t chunks, const int64_t* bounds, int threads, void* const* gradients) {       \
         std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
         return static_cast<Network<REAL>*>(network)->training.gradient(                                                \
-            atoms, numbers, value_weights, tangent_weights, positions, velocities, first, second, translations, chunks,\
+            numbers, value_weights, tangent_weights, positions, velocities, first, second, translations, chunks,       \
             reinterpret_cast<const Chunk*>(bounds), threads, reinterpret_cast<REAL* const*>(gradients));               \
     }
 

@@ -32,32 +32,49 @@ enum Status { DONE = 0, OUT_OF_MEMORY = 1 };
 
 // ---------------------------------------------------------------- vectors
 
-template <class Real> struct Simd;
-template <> struct Simd<float> {
+template <class Real>
+struct Simd;
+template <>
+struct Simd<float> {
     typedef float V __attribute__((vector_size(VECTOR_BYTES), may_alias));
     typedef int32_t I __attribute__((vector_size(VECTOR_BYTES), may_alias));
     static constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
     static constexpr int MANTISSA = 23, DEGREE = 7;
     static constexpr float LIMIT = 87.0f, LN2_HIGH = 0.693145751953125f, LN2_LOW = 1.42860682030941723e-6f;
 };
-template <> struct Simd<double> {
+template <>
+struct Simd<double> {
     typedef double V __attribute__((vector_size(VECTOR_BYTES), may_alias));
     typedef int64_t I __attribute__((vector_size(VECTOR_BYTES), may_alias));
     static constexpr double ROUND = 6755399441055744.0;
     static constexpr int MANTISSA = 52, DEGREE = 13;
     static constexpr double LIMIT = 700.0, LN2_HIGH = 0.693147180369123816490, LN2_LOW = 1.90821492927058770002e-10;
 };
-template <class Real> using Vector = typename Simd<Real>::V;
-template <class Real> constexpr int LANES = VECTOR_BYTES / int(sizeof(Real));
-template <class Real> constexpr int PANEL = 2 * LANES<Real>;  // columns of a block of a matrix product
-template <class Real> constexpr int ROUND_TO = PANEL<Real> > 8 ? PANEL<Real> : 8;  // widths are multiples of this
-template <class Real> int padded(int features) { return (features + ROUND_TO<Real> - 1) / ROUND_TO<Real> * ROUND_TO<Real>; }
+template <class Real>
+using Vector = typename Simd<Real>::V;
+template <class Real>
+constexpr int LANES = VECTOR_BYTES / int(sizeof(Real));
+template <class Real>
+constexpr int PANEL = 2 * LANES<Real>;  // columns of a block of a matrix product
+template <class Real>
+constexpr int ROUND_TO = PANEL<Real> > 8 ? PANEL<Real> : 8;  // widths are multiples of this
+template <class Real>
+int padded(int features) {
+    return (features + ROUND_TO<Real> - 1) / ROUND_TO<Real> * ROUND_TO<Real>;
+}
 
-template <class Real> INLINE const Vector<Real>& load(const Real* p) { return *reinterpret_cast<const Vector<Real>*>(p); }
-template <class Real> INLINE Vector<Real>& at(Real* p) { return *reinterpret_cast<Vector<Real>*>(p); }
+template <class Real>
+INLINE const Vector<Real>& load(const Real* p) {
+    return *reinterpret_cast<const Vector<Real>*>(p);
+}
+template <class Real>
+INLINE Vector<Real>& at(Real* p) {
+    return *reinterpret_cast<Vector<Real>*>(p);
+}
 
 // exp(x) = 2^n exp(r), |r| <= ln(2)/2, by the Taylor series of exp(r): below one rounding of the type.
-template <class Real> INLINE Vector<Real> exponential(Vector<Real> x) {
+template <class Real>
+INLINE Vector<Real> exponential(Vector<Real> x) {
     using S = Simd<Real>;
     typedef Vector<Real> V;
     typedef typename S::I I;
@@ -75,7 +92,8 @@ template <class Real> INLINE Vector<Real> exponential(Vector<Real> x) {
 }
 
 // silu(x) in place of x, and its derivative.
-template <class Real> void silu(Real* values, Real* slopes, int64_t n) {
+template <class Real>
+void silu(Real* values, Real* slopes, int64_t n) {
     for (int64_t k = 0; k < n; k += LANES<Real>) {
         const Vector<Real> x = load(values + k);
         const Vector<Real> s = 1 / (1 + exponential<Real>(-x));
@@ -86,7 +104,8 @@ template <class Real> void silu(Real* values, Real* slopes, int64_t n) {
 }
 
 // silu of a value and its tangent, and what their gradients become: x and x_dot are kept, y and y_dot written.
-template <class Real> void silu_tangent(const Real* x, const Real* x_dot, Real* y, Real* y_dot, int64_t n) {
+template <class Real>
+void silu_tangent(const Real* x, const Real* x_dot, Real* y, Real* y_dot, int64_t n) {
     for (int64_t k = 0; k < n; k += LANES<Real>) {
         const Vector<Real> value = load(x + k), s = 1 / (1 + exponential<Real>(-value)), silu = value * s;
         at(y + k) = silu;
@@ -96,7 +115,8 @@ template <class Real> void silu_tangent(const Real* x, const Real* x_dot, Real* 
 
 // Gradients with respect to x and x_dot in place of those with respect to y and y_dot; y and y_dot are written too.
 template <class Real>
-void silu_tangent_backward(const Real* x, const Real* x_dot, Real* y, Real* y_dot, Real* bar, Real* bar_dot, int64_t n) {
+void silu_tangent_backward(const Real* x, const Real* x_dot, Real* y, Real* y_dot, Real* bar, Real* bar_dot,
+                           int64_t n) {
     for (int64_t k = 0; k < n; k += LANES<Real>) {
         const Vector<Real> value = load(x + k), tangent = load(x_dot + k), b_dot = load(bar_dot + k);
         const Vector<Real> s = 1 / (1 + exponential<Real>(-value)), silu = value * s, rest = 1 - s;
@@ -109,7 +129,8 @@ void silu_tangent_backward(const Real* x, const Real* x_dot, Real* y, Real* y_do
     }
 }
 
-template <class Real> INLINE Real sum(Vector<Real> v) {
+template <class Real>
+INLINE Real sum(Vector<Real> v) {
     Real total = 0;
     for (int k = 0; k < LANES<Real>; ++k) total += v[k];
     return total;
@@ -118,13 +139,17 @@ template <class Real> INLINE Real sum(Vector<Real> v) {
 // ---------------------------------------------------------------- memory
 
 // An array on a cache line, zero at first, that grows and never shrinks: a simulation asks for the same again.
-template <class T> class Array {
+template <class T>
+class Array {
   public:
     T* reserve(int64_t n) {
         if (n > size_) {
             const size_t bytes = (size_t(n + n / 8) * sizeof(T) + 63) / 64 * 64;
             memory_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
-            if (!memory_) { size_ = 0; throw std::bad_alloc(); }
+            if (!memory_) {
+                size_ = 0;
+                throw std::bad_alloc();
+            }
             size_ = n + n / 8;
             std::memset(static_cast<void*>(memory_.get()), 0, bytes);
         }
@@ -135,7 +160,9 @@ template <class T> class Array {
     void zero(int64_t n) { std::memset(static_cast<void*>(memory_.get()), 0, size_t(n) * sizeof(T)); }
 
   private:
-    struct Free { void operator()(T* p) const { std::free(p); } };
+    struct Free {
+        void operator()(T* p) const { std::free(p); }
+    };
     std::unique_ptr<T, Free> memory_;
     int64_t size_ = 0;
 };
@@ -143,7 +170,8 @@ template <class T> class Array {
 // ---------------------------------------------------------------- matrix products
 
 // A (inputs, outputs) matrix in panels of columns: [panel][input][column of the panel].
-template <class Real> struct Matrix {
+template <class Real>
+struct Matrix {
     Array<Real> packed;
     int inputs = 0, panels = 0;
 
@@ -169,7 +197,8 @@ template <class Real> struct Matrix {
 };
 
 template <class Real, int ROWS, bool ADD>
-INLINE void block(const Real* x, int64_t x_stride, const Real* panel, int inputs, const Real* bias, Real* y, int64_t stride) {
+INLINE void block(const Real* x, int64_t x_stride, const Real* panel, int inputs, const Real* bias, Real* y,
+                  int64_t stride) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     V sums[ROWS][2];
@@ -197,10 +226,8 @@ INLINE void block(const Real* x, int64_t x_stride, const Real* panel, int inputs
 template <class Real, int ROWS, bool ADD>
 void last_block(int rows, const Real* x, int64_t x_stride, const Real* panel, int inputs, const Real* bias, Real* y,
                 int64_t stride) {
-    if (rows == ROWS)
-        block<Real, ROWS, ADD>(x, x_stride, panel, inputs, bias, y, stride);
-    else if constexpr (ROWS > 1)
-        last_block<Real, ROWS - 1, ADD>(rows, x, x_stride, panel, inputs, bias, y, stride);
+    if (rows == ROWS) block<Real, ROWS, ADD>(x, x_stride, panel, inputs, bias, y, stride);
+    else if constexpr (ROWS > 1) last_block<Real, ROWS - 1, ADD>(rows, x, x_stride, panel, inputs, bias, y, stride);
 }
 
 // y = x A + bias, or y += x A. x: (rows, A.inputs), y: (rows, columns of A).
@@ -213,7 +240,8 @@ void product(int64_t rows, const Real* x, int64_t x_stride, const Matrix<Real>& 
         const Real* b = bias ? bias + p * P : nullptr;
         int64_t r = 0;
         for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
-            block<Real, BLOCK_ROWS, ADD>(x + r * x_stride, x_stride, panel, a.inputs, b, y + r * stride + p * P, stride);
+            block<Real, BLOCK_ROWS, ADD>(x + r * x_stride, x_stride, panel, a.inputs, b, y + r * stride + p * P,
+                                         stride);
         if (r < rows)
             last_block<Real, BLOCK_ROWS - 1, ADD>(int(rows - r), x + r * x_stride, x_stride, panel, a.inputs, b,
                                                   y + r * stride + p * P, stride);

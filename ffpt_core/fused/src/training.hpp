@@ -20,17 +20,21 @@
 namespace {
 
 // Gradients of the weights, in the shapes of PyTorch's but padded, and in the order of network.py.
-template <class Real> struct LayerGradient {
+template <class Real>
+struct LayerGradient {
     Array<Real> node_in, node_in_bias, node_out, node_out_bias, radial;
     Array<Real> direction_in, direction_out, transport_in, transport_out, update;
 };
 
-template <class Real> struct Gradient {
-    Array<Real> embedding, readout_in, readout_in_bias, readout_hidden, readout_hidden_bias, readout_out, readout_out_bias;
+template <class Real>
+struct Gradient {
+    Array<Real> embedding, readout_in, readout_in_bias, readout_hidden, readout_hidden_bias, readout_out,
+        readout_out_bias;
     std::vector<LayerGradient<Real>> layers;
 
     // Everything with its rows and columns, in order: f(array, rows, columns).
-    template <class F> void each(const Weights<Real>& w, F&& f) {
+    template <class F>
+    void each(const Weights<Real>& w, F&& f) {
         const int n = w.features;
         f(embedding, w.n_species, n);
         layers.resize(w.layers.size());
@@ -44,21 +48,23 @@ template <class Real> struct Gradient {
     }
 };
 
-template <class Real> class Training {
+template <class Real>
+class Training {
   public:
     explicit Training(const Weights<Real>& weights) : weights_(weights) {}
 
     // Returns a Status. value_weights, tangent_weights: of each atom's energy and of its tangent in the scalar.
-    int gradient(int64_t n, const int64_t* numbers, const double* value_weights, const double* tangent_weights,
+    int gradient(const int64_t* numbers, const double* value_weights, const double* tangent_weights,
                  const double* positions, const double* velocities, const int64_t* first, const int64_t* second,
-                 const double* translations, int64_t n_chunks, const Chunk* chunks, int threads, Real* const* gradients);
+                 const double* translations, int64_t n_chunks, const Chunk* chunks, int threads,
+                 Real* const* gradients);
 
   private:
     static constexpr int PAIRS = TILE / 2;  // of a tile: values and tangents of each
 
     struct LayerState {
-        Array<Real> features, node_hidden, phi, directions, vectors, updated;          // of atoms
-        Array<Real> weights, direction_hidden, transport_hidden, transport;            // of pairs
+        Array<Real> features, node_hidden, phi, directions, vectors, updated;  // of atoms
+        Array<Real> weights, direction_hidden, transport_hidden, transport;    // of pairs
     };
 
     struct Worker {
@@ -68,17 +74,19 @@ template <class Real> class Training {
         bool pairwise;  // see evaluation.hpp
         Array<int32_t> first, second;
         Array<double> displacement, distance;
-        Array<Real> unit, unit_dot, radial;  // (pairs, 3) twice, (2 pairs, basis)
-        Array<Real> features, readout_hidden_1, readout_hidden_2;                      // (2 atoms, width)
-        Array<Real> features_bar, phi_bar, atoms_a, atoms_b, atoms_c;                  // (2 atoms, width)
-        Array<Real> vectors_bar, new_bar, projected, wide;                             // (6 atoms, width)
-        Array<Real> message, tile_a, tile_b, tile_c, tile_d;                           // (TILE, width)
+        Array<Real> unit, unit_dot, radial;                            // (pairs, 3) twice, (2 pairs, basis)
+        Array<Real> features, readout_hidden_1, readout_hidden_2;      // (2 atoms, width)
+        Array<Real> features_bar, phi_bar, atoms_a, atoms_b, atoms_c;  // (2 atoms, width)
+        Array<Real> vectors_bar, new_bar, projected, wide;             // (6 atoms, width)
+        Array<Real> message, tile_a, tile_b, tile_c, tile_d;           // (TILE, width)
     };
 
     const Weights<Real>& weights_;
     std::vector<Worker> workers_;
 
-    struct Tile { int64_t begin, rows; };
+    struct Tile {
+        int64_t begin, rows;
+    };
     static int64_t tiles(int64_t n) { return (n + PAIRS - 1) / PAIRS; }
     static Tile tile(int64_t n, int64_t t) {
         const int64_t count = tiles(n), begin = n * t / count;
@@ -128,7 +136,8 @@ void Training<Real>::take_pairs(Worker& me, const Chunk& chunk, const double* x,
     me.pairwise = m < 3 * me.n_atoms;
 }
 
-template <class Real> void Training<Real>::reserve(Worker& me) {
+template <class Real>
+void Training<Real>::reserve(Worker& me) {
     const int64_t n = me.n_atoms, p = me.n_pairs, W = weights_.width, N = weights_.basis_width;
     me.layers.resize(weights_.layers.size());
     for (auto& kept : me.layers) {
@@ -146,7 +155,8 @@ template <class Real> void Training<Real>::reserve(Worker& me) {
 }
 
 // phi of a layer. The first layer's has no tangent.
-template <class Real> void Training<Real>::atoms_phi(Worker& me, int l) {
+template <class Real>
+void Training<Real>::atoms_phi(Worker& me, int l) {
     const auto& layer = weights_.layers[l];
     LayerState& kept = me.layers[l];
     const int64_t n = me.n_atoms, W = weights_.width, half = n * W;
@@ -161,7 +171,8 @@ template <class Real> void Training<Real>::atoms_phi(Worker& me, int l) {
 }
 
 // Messages of a tile of pairs and their tangents, from the kept radial weights.
-template <class Real> void Training<Real>::messages(Worker& me, int l, Tile tile) {
+template <class Real>
+void Training<Real>::messages(Worker& me, int l, Tile tile) {
     typedef Vector<Real> V;
     const LayerState& kept = me.layers[l];
     const int64_t W = weights_.width, half = me.n_atoms * W, rows = tile.rows;
@@ -179,7 +190,8 @@ template <class Real> void Training<Real>::messages(Worker& me, int l, Tile tile
     }
 }
 
-template <class Real> void Training<Real>::pairs_forward(Worker& me, int l) {
+template <class Real>
+void Training<Real>::pairs_forward(Worker& me, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     const auto& layer = weights_.layers[l];
@@ -247,24 +259,28 @@ template <class Real> void Training<Real>::pairs_forward(Worker& me, int l) {
     }
 }
 
-template <class Real> void Training<Real>::atoms_forward(Worker& me, int l) {
+template <class Real>
+void Training<Real>::atoms_forward(Worker& me, int l) {
     typedef Vector<Real> V;
     const auto& layer = weights_.layers[l];
     LayerState& kept = me.layers[l];
     const int64_t n = me.n_atoms, W = weights_.width, half = n * W, wide = 3 * n * W;
-    if (!me.pairwise) product<Real, true>(6 * n, kept.directions + 0, W, layer.direction_out.forward, kept.vectors + 0, W);
+    if (!me.pairwise)
+        product<Real, true>(6 * n, kept.directions + 0, W, layer.direction_out.forward, kept.vectors + 0, W);
     product(6 * n, kept.vectors + 0, W, layer.update.forward, kept.updated + 0, W);
     for (int64_t row = 0; row < 3 * n; ++row)
         for (int64_t k = 0; k < W; k += LANES<Real>) {
             const int64_t here = row * W + k, atom = row / 3 * W + k;
             const V f = load(kept.vectors + here), t = load(kept.updated + here);
             at(me.features + atom) += f * t;
-            at(me.features + half + atom) += load(kept.vectors + wide + here) * t + f * load(kept.updated + wide + here);
+            at(me.features + half + atom) +=
+                load(kept.vectors + wide + here) * t + f * load(kept.updated + wide + here);
         }
 }
 
 // Sums of rows: gradients of biases.
-template <class Real> void Training<Real>::add_rows(int64_t rows, const Real* values, int width, Real* sums) {
+template <class Real>
+void Training<Real>::add_rows(int64_t rows, const Real* values, int width, Real* sums) {
     for (int64_t r = 0; r < rows; ++r)
         for (int k = 0; k < width; k += LANES<Real>) at(sums + k) += load(values + r * width + k);
 }
@@ -276,7 +292,8 @@ void Training<Real>::readout(Worker& me, const double* value_weights, const doub
     Gradient<Real>& gradient = me.gradient;
     const auto &in = weights_.readout_in, &hidden = weights_.readout_hidden;
     Real *const x1 = me.readout_hidden_1 + 0, *const x2 = me.readout_hidden_2 + 0;
-    Real *const y1 = me.atoms_a + 0, *const y2 = me.atoms_b + 0, *const bar = me.atoms_c + 0, *const inner = me.features_bar + 0;
+    Real *const y1 = me.atoms_a + 0, *const y2 = me.atoms_b + 0, *const bar = me.atoms_c + 0,
+                *const inner = me.features_bar + 0;
     product(n, me.features + 0, W, in.forward, x1, W, in.b());
     product(n, me.features + half, W, in.forward, x1 + half, W);
     silu_tangent(x1, x1 + half, y1, y1 + half, half);
@@ -308,7 +325,8 @@ void Training<Real>::readout(Worker& me, const double* value_weights, const doub
 }
 
 // Gradients with respect to a layer's new vectors, of Wu and of W4.
-template <class Real> void Training<Real>::atoms_backward(Worker& me, int l) {
+template <class Real>
+void Training<Real>::atoms_backward(Worker& me, int l) {
     typedef Vector<Real> V;
     const auto& layer = weights_.layers[l];
     LayerState& kept = me.layers[l];
@@ -336,7 +354,8 @@ template <class Real> void Training<Real>::atoms_backward(Worker& me, int l) {
     product(6 * n, me.new_bar + 0, W, layer.direction_out.backward, me.projected + 0, W);
 }
 
-template <class Real> void Training<Real>::pairs_backward(Worker& me, int l) {
+template <class Real>
+void Training<Real>::pairs_backward(Worker& me, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     const auto& layer = weights_.layers[l];
@@ -433,7 +452,8 @@ template <class Real> void Training<Real>::pairs_backward(Worker& me, int l) {
     }
 }
 
-template <class Real> void Training<Real>::atoms_phi_backward(Worker& me, int l) {
+template <class Real>
+void Training<Real>::atoms_phi_backward(Worker& me, int l) {
     const auto& layer = weights_.layers[l];
     LayerState& kept = me.layers[l];
     LayerGradient<Real>& gradient = me.gradient.layers[l];
@@ -473,7 +493,8 @@ void Training<Real>::process(Worker& me, const Chunk& chunk, const int64_t* numb
     }
     me.features.zero(2 * n * W);
     for (int64_t i = 0; i < n; ++i)
-        std::memcpy(me.features + i * W, weights_.embedding + numbers[chunk.atoms_begin + i] * W, size_t(W) * sizeof(Real));
+        std::memcpy(me.features + i * W, weights_.embedding + numbers[chunk.atoms_begin + i] * W,
+                    size_t(W) * sizeof(Real));
     for (int l = 0; l < n_layers; ++l) {
         atoms_phi(me, l);
         pairs_forward(me, l);
@@ -485,15 +506,15 @@ void Training<Real>::process(Worker& me, const Chunk& chunk, const int64_t* numb
         pairs_backward(me, l);
         atoms_phi_backward(me, l);
     }
-    for (int64_t i = 0; i < n; ++i) add_rows(1, me.features_bar + i * W, int(W), me.gradient.embedding + numbers[chunk.atoms_begin + i] * W);
+    for (int64_t i = 0; i < n; ++i)
+        add_rows(1, me.features_bar + i * W, int(W), me.gradient.embedding + numbers[chunk.atoms_begin + i] * W);
 }
 
 template <class Real>
-int Training<Real>::gradient(int64_t n, const int64_t* numbers, const double* value_weights,
-                             const double* tangent_weights, const double* positions, const double* velocities,
-                             const int64_t* first, const int64_t* second, const double* translations, int64_t n_chunks,
-                             const Chunk* chunks, int threads, Real* const* gradients) {
-    (void)n;
+int Training<Real>::gradient(const int64_t* numbers, const double* value_weights, const double* tangent_weights,
+                             const double* positions, const double* velocities, const int64_t* first,
+                             const int64_t* second, const double* translations, int64_t n_chunks, const Chunk* chunks,
+                             int threads, Real* const* gradients) {
 #ifndef _OPENMP
     threads = 1;
 #endif
@@ -535,7 +556,8 @@ int Training<Real>::gradient(int64_t n, const int64_t* numbers, const double* va
             const int stride = padded<Real>(columns);
             for (int r = 0; r < rows; ++r)
                 for (int c = 0; c < columns; ++c)
-                    out[int64_t(r) * columns + c] = array[int64_t(r) * stride + c] + (w ? out[int64_t(r) * columns + c] : 0);
+                    out[int64_t(r) * columns + c] =
+                        array[int64_t(r) * stride + c] + (w ? out[int64_t(r) * columns + c] : 0);
         });
     }
     return DONE;

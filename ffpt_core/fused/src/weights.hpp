@@ -5,7 +5,8 @@
 
 namespace {
 
-template <class Real> struct Linear {
+template <class Real>
+struct Linear {
     Matrix<Real> forward, backward;
     Array<Real> bias;
     bool has_bias = false;
@@ -20,15 +21,17 @@ template <class Real> struct Linear {
     const Real* b() const { return has_bias ? bias + 0 : nullptr; }
 };
 
-template <class Real> struct Layer {
+template <class Real>
+struct Layer {
     Linear<Real> node_in, node_out, radial, direction_in, direction_out, transport_in, transport_out, update;
 };
 
-template <class Real> struct Weights {
+template <class Real>
+struct Weights {
     int features, basis, width, basis_width;
     double cutoff;
     int n_species;
-    std::vector<double> detuning;  // frequencies of the radial functions, less the multiples of pi that they round
+    std::vector<double> detuning;      // frequencies of the radial functions, less the multiples of pi that they round
     Array<Real> embedding, first_phi;  // (species, width)
     std::vector<Layer<Real>> layers;
     Linear<Real> readout_in, readout_hidden;
