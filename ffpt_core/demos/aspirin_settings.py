@@ -38,7 +38,7 @@ class Settings:
     n_validation: int = 50
     epochs: int = 60
     replicas: int = 4
-    lengths: Mapping[int, float] = field(default_factory=lambda: {500: 10.0, 1000: 5.0})
+    lengths: Mapping[int, float] = field(default_factory=lambda: {500: 20.0, 1000: 5.0})
     seed: int = 0
 
 
