@@ -1,4 +1,4 @@
-"""The whole method on aspirin, from a molecule to stable MD, in a quarter of an hour on two cores.
+"""The whole method on aspirin, from a molecule to stable MD, in ten minutes on two cores.
 
 Teacher: GAFF-2.11. Reference level: GFN2-xTB, whose frames come with the package. Two potentials see the
 same few reference frames for the same number of epochs; one of them was pre-trained on rattled GAFF frames.
