@@ -59,13 +59,13 @@ def create_force(
     if replicas < 1:
         raise FfptError(f"there must be at least one replica, not {replicas}")
     export = None if isinstance(potential, Potential) or not is_export(potential) else Path(potential)
+    if export and replicas > 1:
+        raise FfptError(f"{export} is an export for one copy; replicas need the potential it was made from")
     chosen = choose_backend("torchforce" if export and backend == "auto" else backend)
     indices = None if atoms is None else _checked_indices(atoms, topology.getNumAtoms())
     numbers = _numbers(topology, indices)
     in_box = topology.getPeriodicBoxVectors() is not None if periodic is None else periodic
     if export:
-        if replicas > 1:
-            raise FfptError(f"{export} is an export for one copy; replicas need the potential it was made from")
         force = _exported_force(export, numbers, in_box, chosen, whole=indices is None)
     else:
         model = potential if isinstance(potential, Potential) else load(potential)
