@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ffpt_core.cli.main import main
-from ffpt_core.demos.aspirin_settings import RUNS
+from ffpt_core.demos.study import RUNS
 from ffpt_core.files import read_json
 
 

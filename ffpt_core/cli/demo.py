@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+STUDIES = ("aspirin",)
+"""Each is a package of ffpt_core.demos with a function run, its Settings, and QUICK ones."""
+
 
 def demo(
-    study: Annotated[str, typer.Argument(help="Which: aspirin.")] = "aspirin",
+    study: Annotated[str, typer.Argument(help=f"Which: {', '.join(STUDIES)}.")] = "aspirin",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of all files.")] = Path("demo"),
     quick: Annotated[bool, typer.Option("--quick", help="A minute's worth, to see that all parts work.")] = False,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -22,22 +26,11 @@ def demo(
     Example:
       ffpt demo aspirin -o demo/
     """
-    from ffpt_core.demos import aspirin
     from ffpt_core.errors import FfptError
     from ffpt_core.progress import console
 
-    if study != "aspirin":
-        raise FfptError(f"no demo is called {study!r}; there is: aspirin")
-    settings = aspirin.Settings(seed=seed)
-    if quick:
-        settings = aspirin.Settings(
-            rattled_frames=1000,
-            n_train=40,
-            n_validation=10,
-            epochs=2,
-            replicas=2,
-            lengths={500: 0.1, 1000: 0.05},
-            seed=seed,
-        )
-    report = aspirin.run(output.resolve(), settings)
+    if study not in STUDIES:
+        raise FfptError(f"no demo is called {study!r}; there are: {', '.join(STUDIES)}")
+    module = importlib.import_module(f"ffpt_core.demos.{study}")
+    report = module.run(output.resolve(), module.Settings(seed=seed, **(module.QUICK if quick else {})))
     console.print(f"open {report} in a browser")

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ffpt_core.analysis.style import save_figure
-from ffpt_core.demos.aspirin_settings import (
-    FINETUNED,
+from ffpt_core.demos.aspirin.settings import (
     METHYL_CARBON,
     METHYL_HYDROGENS,
-    PRETRAINED,
     RATES,
     RATTLE_TEMPERATURE,
-    RUNS,
-    SCRATCH,
     Settings,
     md_folder,
 )
+from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH
 from ffpt_core.files import read_json, write_json
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
 from ffpt_core.report.tables import (

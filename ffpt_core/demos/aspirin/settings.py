@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SCRATCH, PRETRAINED, FINETUNED = "from scratch", "pre-trained", "pre-trained + fine-tuned"
-RUNS = {SCRATCH: "scratch", PRETRAINED: "pretrained", FINETUNED: "finetuned"}
-"""Name for the reader, and folder."""
+from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH
 
 RATES = {SCRATCH: 1e-3, PRETRAINED: 1e-3, FINETUNED: 5e-4}
 """First learning rates."""
@@ -40,6 +38,17 @@ class Settings:
     replicas: int = 4
     lengths: Mapping[int, float] = field(default_factory=lambda: {500: 20.0, 1000: 5.0})
     seed: int = 0
+
+
+QUICK = {
+    "rattled_frames": 1000,
+    "n_train": 40,
+    "n_validation": 10,
+    "epochs": 2,
+    "replicas": 2,
+    "lengths": {500: 0.1, 1000: 0.05},
+}
+"""A minute's worth."""
 
 
 def md_folder(name: str, kelvin: int) -> str:

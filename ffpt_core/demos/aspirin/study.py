@@ -1,4 +1,4 @@
-"""The whole method on aspirin, from a molecule to stable MD, in ten minutes on two cores.
+"""The steps of the aspirin demonstration.
 
 Teacher: GAFF-2.11. Reference level: GFN2-xTB, whose frames come with the package. Two potentials see the
 same few reference frames for the same number of epochs; one of them was pre-trained on rattled GAFF frames.
@@ -11,24 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from ffpt_core.datasets import aspirin_gfn2
-from ffpt_core.demos.aspirin_report import write_report
-from ffpt_core.demos.aspirin_settings import (
-    FINETUNED,
+from ffpt_core.demos.aspirin.report import write_report
+from ffpt_core.demos.aspirin.settings import (
     METHYL_CARBON,
     METHYL_HYDROGENS,
-    PRETRAINED,
     RATES,
     RATTLE_TEMPERATURE,
-    RUNS,
-    SCRATCH,
     Settings,
     md_folder,
 )
 from ffpt_core.demos.runner import Runner, Step, step
-from ffpt_core.errors import FfptError
-from ffpt_core.files import read_json, write_json
-from ffpt_core.fused import load_kernel
-from ffpt_core.progress import console
+from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, begin, models
 from ffpt_core.sampling import SIGMA
 
 
@@ -42,10 +35,8 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
         FfptError: a step failed; the same call continues with it.
     """
     settings = settings or Settings()
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_settings(folder, settings)
+    begin(folder, settings)
     _write_data(folder, settings)
-    _mention_kernel()
     runner = Runner(folder)
     runner.run([step("teacher", "GAFF-2.11 teacher of aspirin", "teacher", "aspirin", "-o", "teacher")])
     runner.run(
@@ -57,21 +48,6 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     write_report(folder, settings, runner.commands)
     runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
     return folder / "report.html"
-
-
-def _mention_kernel() -> None:
-    reason = load_kernel()
-    if isinstance(reason, str):
-        console.print(f"training and MD run in PyTorch, about three times slower than they could: {reason}")
-
-
-def _check_settings(folder: Path, settings: Settings) -> None:
-    """Refuse a folder in which a demonstration with other settings was begun."""
-    path = folder / "settings.json"
-    now = {**vars(settings), "lengths": {str(kelvin): length for kelvin, length in settings.lengths.items()}}
-    if path.exists() and read_json(path) != now:
-        raise FfptError(f"{folder} holds a demonstration with other settings: choose another folder, or delete it")
-    write_json(path, now)
 
 
 def _write_data(folder: Path, settings: Settings) -> None:
@@ -128,16 +104,12 @@ def _dynamics(name: str, settings: Settings, jobs: int) -> list[Step]:
     ]  # fmt: skip
 
 
-def _models() -> list[str]:
-    return [f"{name}={folder}/potential.pt" for name, folder in RUNS.items()]
-
-
 def _scans() -> list[Step]:
     first, second, _ = METHYL_HYDROGENS
     return [
         step(
             "scan", "Scans of bonds and angles, holes counted",
-            "scan", *_models(), "--reference", "GFN2-xTB=tblite:GFN2-xTB", "--molecule", "teacher/relaxed.xyz",
+            "scan", *models(), "--reference", "GFN2-xTB=tblite:GFN2-xTB", "--molecule", "teacher/relaxed.xyz",
             "--bond", f"{METHYL_CARBON},{first}", "--angle", f"{first},{METHYL_CARBON},{second}",
             "--all-bonds", "--all-angles", "-o", "scans",
         )
@@ -145,8 +117,8 @@ def _scans() -> list[Step]:
 
 
 def _evaluation() -> Step:
-    models = [f"{name}={RUNS[name]}/potential.pt" for name in (SCRATCH, FINETUNED)]
-    return step("evaluate", "Errors on test frames", "evaluate", *models, "--data", "gfn2-test.npz", "-o", "errors")
+    compared = models(SCRATCH, FINETUNED)
+    return step("evaluate", "Errors on test frames", "evaluate", *compared, "--data", "gfn2-test.npz", "-o", "errors")
 
 
 def _analyses(settings: Settings) -> list[Step]:

@@ -1,0 +1,49 @@
+"""What all demonstrations share: the three potentials that are compared, and how a folder is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffpt_core.errors import FfptError
+from ffpt_core.files import read_json, write_json
+from ffpt_core.fused import load_kernel
+from ffpt_core.progress import console
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+SCRATCH, PRETRAINED, FINETUNED = "from scratch", "pre-trained", "pre-trained + fine-tuned"
+RUNS = {SCRATCH: "scratch", PRETRAINED: "pretrained", FINETUNED: "finetuned"}
+"""Name for the reader, and folder."""
+
+
+def begin(folder: Path, settings: DataclassInstance) -> None:
+    """Make the folder of a demonstration, or check that the one there was begun with the same settings.
+
+    Raises:
+        FfptError: it was begun with others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    now = _plain(asdict(settings))
+    if path.exists() and read_json(path) != now:
+        raise FfptError(f"{folder} holds a demonstration with other settings: choose another folder, or delete it")
+    write_json(path, now)
+    reason = load_kernel()
+    if isinstance(reason, str):
+        console.print(f"training and MD run in PyTorch, two to three times slower than they could: {reason}")
+
+
+def models(*names: str) -> list[str]:
+    """NAME=FILE of potentials, as the commands that compare several take them."""
+    return [f"{name}={RUNS[name]}/potential.pt" for name in names or RUNS]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: keys are text, sequences lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
