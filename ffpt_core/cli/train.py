@@ -17,7 +17,13 @@ def train(
     n_validation: Annotated[int | None, typer.Option(help="Frames set aside for validation.")] = None,
     validation: Annotated[Path | None, typer.Option(help="Their own file of validation frames.")] = None,
     test: Annotated[Path | None, typer.Option(help="Frames to test on at the end.")] = None,
+    split: Annotated[Path | None, typer.Option(help="JSON of ffpt data split, in place of the two numbers.")] = None,
     start: Annotated[Path | None, typer.Option(help="Potential to fine-tune; without it: random weights.")] = None,
+    n_features: Annotated[
+        int | None, typer.Option(help="Of the network, from random weights only; default 128.")
+    ] = None,
+    n_layers: Annotated[int | None, typer.Option(help="Of it; default 3.")] = None,
+    cutoff: Annotated[float | None, typer.Option(help="Of it, Angstrom; default 5.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs, at most.")] = None,
     frames_per_epoch: Annotated[int | None, typer.Option(help="Validate and checkpoint after so many frames.")] = None,
@@ -44,6 +50,7 @@ def train(
     Examples:
       ffpt train finetune.yaml
       ffpt train --data aspirin-gaff.npz --loss robust -o pretrained/
+      ffpt train --data h2.npz --split split.json --batch-size 50 -o scratch/
       ffpt train --data ccsd.xyz --n-train 950 --start pretrained/potential.pt -o finetuned/
     """
     from ffpt_core.errors import FfptError
@@ -58,8 +65,10 @@ def train(
             "n_validation": n_validation,
             "validation": validation,
             "test": test,
+            "split": split,
             "level": level,
         },
+        "network": {"n_features": n_features, "n_layers": n_layers, "cutoff": cutoff},
         "schedule": {"kind": schedule, "warmup": warmup},
         "loss": {"kind": loss},
     }
