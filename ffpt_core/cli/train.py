@@ -19,11 +19,9 @@ def train(
     test: Annotated[Path | None, typer.Option(help="Frames to test on at the end.")] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of ffpt data split, in place of the two numbers.")] = None,
     start: Annotated[Path | None, typer.Option(help="Potential to fine-tune; without it: random weights.")] = None,
-    n_features: Annotated[
-        int | None, typer.Option(help="Of the network, from random weights only; default 128.")
-    ] = None,
-    n_layers: Annotated[int | None, typer.Option(help="Of it; default 3.")] = None,
-    cutoff: Annotated[float | None, typer.Option(help="Of it, Angstrom; default 5.")] = None,
+    n_features: Annotated[int | None, typer.Option(help="Of a new network; default 128.")] = None,
+    n_layers: Annotated[int | None, typer.Option(help="Of a new network; default 3.")] = None,
+    cutoff: Annotated[float | None, typer.Option(help="Of a new network, Angstrom; default 5.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs, at most.")] = None,
     frames_per_epoch: Annotated[int | None, typer.Option(help="Validate and checkpoint after so many frames.")] = None,
