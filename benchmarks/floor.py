@@ -96,3 +96,11 @@ def totals(products: list[Product]) -> dict[str, int]:
         "multiply_adds_backward": everything - forward,
         "bytes": sum(product.bytes for product in products),
     }
+
+
+def floor_counts(n_atoms: int, n_pairs: int) -> dict[str, dict[str, int]]:
+    """Operations and bytes of the equations as stated, and rearranged (see matrix_products)."""
+    return {
+        name: totals(matrix_products(n_atoms, n_pairs, rearranged=rearranged))
+        for name, rearranged in (("stated", False), ("rearranged", True))
+    }

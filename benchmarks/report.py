@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rows import PRODUCT, Result
+from benchmarks.rows.evaluation import PRODUCT
+from benchmarks.rows.result import Result
 
 
 def _spread(values: dict[str, float], digits: int = 2) -> str:

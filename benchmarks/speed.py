@@ -26,7 +26,9 @@ import ffpt_core
 from benchmarks import peers
 from benchmarks.picture import draw
 from benchmarks.report import show
-from benchmarks.rows import ROWS, Plan, Result
+from benchmarks.rows import ROWS
+from benchmarks.rows.plan import Plan
+from benchmarks.rows.result import Result
 from benchmarks.timing import Effort
 from ffpt_core.files import write_json
 from ffpt_core.progress import progress_bar

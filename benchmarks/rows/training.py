@@ -1,0 +1,79 @@
+"""Rows of training: optimiser steps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks import peers, systems
+from benchmarks.rows.plan import Advance, Plan
+from benchmarks.rows.result import Result
+from benchmarks.systems import along
+from benchmarks.timing import Case, paired_times
+from ffpt_core import Potential
+from ffpt_core.fused import load_kernel
+from ffpt_core.training.batches import FrameBatches
+from ffpt_core.training.configuration import make_configuration
+from ffpt_core.training.module import PotentialModule
+
+LEARNING_RATE = 1e-4
+
+
+def measure(system: str, plan: Plan, advance: Advance) -> Result:
+    """Optimiser steps: ffpt's batches, errors and loss against the reference's loop, from the same weights."""
+    batch_size = {"aspirin": 10, "combustion": 100}[system]
+    title, reach, goal = {
+        "aspirin": ("training, aspirin, 10 frames a batch", 3.0, 5.0),
+        "combustion": ("training, combustion frames, 100 a batch", 5.0, None),
+    }[system]
+    dataset = {"aspirin": systems.aspirin_frames, "combustion": systems.combustion_frames}[system](10 * batch_size)
+    result = Result(f"training-{system}", title, "frame", "times faster", reach, goal)
+    start = systems.random_potential(plan.device)
+    batches = FrameBatches(dataset, start.cutoff)
+    numbers = list(np.random.default_rng(0).permutation(len(dataset)).reshape(-1, batch_size))
+    base = peers.REFERENCE
+
+    losses = {}
+    cases = []
+    kernels = ["torch"]
+    if plan.device == "cpu":
+        reason = load_kernel()
+        if isinstance(reason, str):
+            result.skipped["ffpt, fused"] = reason
+        else:
+            kernels.insert(0, "fused")
+    for kernel in kernels:
+        step = _training_step(copy.deepcopy(start).train(), batches, plan.device, kernel)
+        losses[f"ffpt, {kernel}"] = step(numbers[0])
+        cases.append(Case(f"ffpt, {kernel}", along(step, numbers), batch_size, base))
+    if peers.REFERENCE in plan.peers:
+        reference = peers.Reference(start, ("energy", "gradient_force"))
+        prepared = [batches[frames].to(torch.device(plan.device)) for frames in numbers]
+        step_of_reference = reference.training_step(prepared, LEARNING_RATE)
+        losses[base] = step_of_reference()
+        cases.append(Case(base, step_of_reference, batch_size, base))
+    result.details |= {"frames_a_batch": batch_size, "first_loss": losses}
+    result.add(cases, paired_times(cases, plan.effort, plan.device, advance))
+    return result
+
+
+def _training_step(
+    potential: Potential, batches: FrameBatches, device: str, kernel: str
+) -> Callable[[np.ndarray], float]:
+    """A step as Lightning makes it: batch, errors, loss, gradients, Adam. Returns the loss."""
+    values = {"data": {"train": "none"}, "output": "none", "learning_rate": LEARNING_RATE}
+    module = PotentialModule(potential, make_configuration(values), 1, kernel)
+    optimizer = module.configure_optimizers()
+
+    def step(frames: np.ndarray) -> float:
+        batch = batches[frames].to(torch.device(device))
+        loss = module.loss(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
