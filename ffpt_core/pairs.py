@@ -8,7 +8,7 @@ potentials, which run without ffpt; numpy callers have the same lists, faster, f
 """
 
 # TorchScript reads the annotations of this file: no postponed evaluation here.
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -69,6 +69,113 @@ def _grid(extents: List[float], periodic: List[bool], cutoff: float, n_atoms: in
     return bins, reach
 
 
+class _Bins(NamedTuple):
+    """Atoms sorted into the bins of a grid, those of a bin one after the other: an atom's place is where it is then.
+
+    Bins are counted along each direction, (3,), or through the whole grid: bin3 @ strides.
+    """
+
+    order: Tensor  # (n_atoms,) the atom in each place
+    bin3: Tensor  # (n_atoms, 3) bin of the atom in each place, along each direction
+    wraps: Tensor  # (n_atoms, 3) cells by which it was wrapped
+    wrapped: Tensor  # (n_atoms, 3) its wrapped position, Angstrom
+    sizes: Tensor  # (3,) bins along each direction
+    strides: Tensor  # (3,)
+    counts: Tensor  # (n_bins,) atoms in each bin
+    starts: Tensor  # (n_bins,) place of the first of them
+    reach: List[int]  # how many bins away a neighbour can be, along each direction
+
+
+def _sort_into_bins(positions: Tensor, cell: Tensor, inverse: Tensor, pbc: Tensor, cutoff: float) -> _Bins:
+    """The bins of one or more atoms in a complete cell with its inverse."""
+    periodic = pbc.to(positions.dtype)
+    fractional = torch.nan_to_num(positions, 0.0, 0.0, 0.0) @ inverse
+    wraps = torch.floor(fractional) * periodic
+    fractional = fractional - wraps
+
+    # Extent of the bins' grid: the cell where it is periodic, else what the atoms span.
+    low = torch.amin(fractional, 0) * (1.0 - periodic)
+    span = torch.where(pbc, torch.ones_like(low), torch.amax(fractional, 0) - low)
+    thickness = 1.0 / torch.linalg.vector_norm(inverse, dim=0)
+    extents: List[float] = (span * thickness).tolist()
+    directions: List[bool] = pbc.tolist()
+    bins, reach = _grid(extents, directions, cutoff, positions.shape[0])
+
+    sizes = torch.tensor(bins, device=positions.device)
+    bin3 = ((fractional - low) / span.clamp(min=1e-300) * sizes).to(torch.int64)
+    bin3 = torch.minimum(bin3.clamp(min=0), sizes - 1)
+    strides = torch.tensor([bins[1] * bins[2], bins[2], 1], device=positions.device)
+    bin_sorted, order = torch.sort((bin3 * strides).sum(1), stable=True)
+    counts = torch.bincount(bin_sorted, minlength=bins[0] * bins[1] * bins[2])
+    starts = torch.cumsum(counts, 0) - counts
+    bin3, wraps = bin3.index_select(0, order), wraps.index_select(0, order)
+    # Wrapped positions; those that are not finite stay so, and are close to nothing.
+    wrapped = positions.index_select(0, order) - wraps @ cell
+    return _Bins(order, bin3, wraps, wrapped, sizes, strides, counts, starts, reach)
+
+
+def _half_of_the_bins_around(reach: List[int], device: torch.device) -> Tensor:
+    """(n_offsets, 3), an atom's own bin first: the other half sees the same pairs from the other side."""
+    ranges = [torch.arange(-reach[k], reach[k] + 1, device=device) for k in range(3)]
+    offsets = torch.cartesian_prod(ranges[0], ranges[1], ranges[2])
+    return offsets[offsets.shape[0] // 2 :]
+
+
+def _bins_around(bins: _Bins, pbc: Tensor, offsets: Tensor, start: int, end: int) -> Tuple[Tensor, Tensor, Tensor]:
+    """The bins at offsets from those of the atoms in the places start to end, those of an atom one after the other.
+
+    Returns:
+        For each of the n = (end - start) n_offsets: (n,) which bin of the grid it is; (n,) how many atoms it holds,
+        none where the grid has ended; (n, 3) the cell it is in, in the type of positions.
+    """
+    targets = bins.bin3[start:end].unsqueeze(1) + offsets.unsqueeze(0)  # (end - start, n_offsets, 3)
+    cells = torch.div(targets, bins.sizes, rounding_mode="floor")
+    inside = (pbc | (cells == 0)).all(2).flatten()
+    target = ((targets - cells * bins.sizes) * bins.strides).sum(2).flatten() * inside
+    n_targets = bins.counts.index_select(0, target) * inside
+    return target, n_targets, cells.reshape(-1, 3).to(bins.wrapped.dtype)
+
+
+def _pairs_of_block(
+    bins: _Bins, cell: Tensor, pbc: Tensor, cutoff: float, offsets: Tensor, start: int, end: int
+) -> Tuple[Tensor, Tensor]:
+    """The pairs of the atoms in the places start to end with those in the bins around them.
+
+    Returns:
+        (n,) keys, first n_atoms + second, and (n, 3) shifts of the pairs.
+    """
+    n_atoms, n_offsets = bins.order.shape[0], offsets.shape[0]
+    target, n_targets, images = _bins_around(bins, pbc, offsets, start, end)
+    origins = (bins.wrapped[start:end].unsqueeze(1) - (images @ cell).view(-1, n_offsets, 3)).view(-1, 3)
+    # One candidate for each atom in each target bin.
+    entry = torch.repeat_interleave(n_targets)
+    before = bins.starts.index_select(0, target) - (torch.cumsum(n_targets, 0) - n_targets)
+    second = torch.arange(entry.shape[0], device=entry.device) + before.index_select(0, entry)
+    d = origins.index_select(0, entry) - bins.wrapped.index_select(0, second)
+    kept = torch.nonzero((d * d).sum(1) < cutoff * cutoff).squeeze(1)
+    entry, second = entry.index_select(0, kept), second.index_select(0, kept)
+    first = torch.div(entry, n_offsets, rounding_mode="floor") + start
+    # Within a bin an atom meets itself, and every other atom from both sides.
+    once = torch.nonzero((entry % n_offsets != 0) | (first < second)).squeeze(1)
+    entry, first, second = entry.index_select(0, once), first.index_select(0, once), second.index_select(0, once)
+    shifts = bins.wraps.index_select(0, second) - bins.wraps.index_select(0, first) - images.index_select(0, entry)
+    first, second = bins.order.index_select(0, first), bins.order.index_select(0, second)
+    keys = torch.minimum(first, second) * n_atoms + torch.maximum(first, second)
+    return keys, torch.where((first < second).unsqueeze(1), shifts, -shifts)
+
+
+def _in_order(keys: Tensor, shifts: Tensor, n_atoms: int) -> Tuple[Tensor, Tensor]:
+    """Pairs, as _pairs_of_block has them, as a sorted list: (2, n_pairs), and (n_pairs, 3) shifts."""
+    sorted_keys, ranks = torch.sort(keys)
+    if bool((sorted_keys[1:] == sorted_keys[:-1]).any()):  # a thin cell: several images of a pair
+        for k in (2, 1, 0):
+            ranks = torch.sort(shifts[:, k], stable=True)[1]
+            keys, shifts = keys.index_select(0, ranks), shifts.index_select(0, ranks)
+        sorted_keys, ranks = torch.sort(keys, stable=True)
+    first = torch.div(sorted_keys, n_atoms, rounding_mode="floor")
+    return torch.stack([first, sorted_keys - first * n_atoms]), shifts.index_select(0, ranks)
+
+
 def find_pairs(
     positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float, at_once: int = _BLOCK
 ) -> Tuple[Tensor, Tensor]:
@@ -89,75 +196,20 @@ def find_pairs(
         (2, n_pairs) int64, and (n_pairs, 3) shifts, whole numbers in the type of positions; see the head of this file.
     """
     n_atoms, device = positions.shape[0], positions.device
-    found_keys: List[Tensor] = [torch.zeros(0, dtype=torch.int64, device=device)]
-    found_shifts: List[Tensor] = [positions.new_zeros(0, 3)]
+    keys: List[Tensor] = [torch.zeros(0, dtype=torch.int64, device=device)]
+    shifts: List[Tensor] = [positions.new_zeros(0, 3)]
     cell = complete_cell(cell, pbc).to(positions.dtype)
     inverse = torch.linalg.inv(cell)
-    periodic = pbc.to(positions.dtype)
-    fractional = torch.nan_to_num(positions, 0.0, 0.0, 0.0) @ inverse
-    wraps = torch.floor(fractional) * periodic
-    fractional = fractional - wraps
     if n_atoms == 0:
-        return torch.zeros(2, 0, dtype=torch.int64, device=device), found_shifts[0]
-
-    # Extent of the bins' grid: the cell where it is periodic, else what the atoms span.
-    low = torch.amin(fractional, 0) * (1.0 - periodic)
-    span = torch.where(pbc, torch.ones_like(low), torch.amax(fractional, 0) - low)
-    thickness = 1.0 / torch.linalg.vector_norm(inverse, dim=0)
-    extents: List[float] = (span * thickness).tolist()
-    directions: List[bool] = pbc.tolist()
-    bins, reach = _grid(extents, directions, cutoff, n_atoms)
-
-    sizes = torch.tensor(bins, device=device)
-    bin3 = ((fractional - low) / span.clamp(min=1e-300) * sizes).to(torch.int64)
-    bin3 = torch.minimum(bin3.clamp(min=0), sizes - 1)
-    strides = torch.tensor([bins[1] * bins[2], bins[2], 1], device=device)
-    bin_sorted, order = torch.sort((bin3 * strides).sum(1), stable=True)
-    counts = torch.bincount(bin_sorted, minlength=bins[0] * bins[1] * bins[2])
-    starts = torch.cumsum(counts, 0) - counts
-    bin3, wraps = bin3.index_select(0, order), wraps.index_select(0, order)
-    # Wrapped positions; those that are not finite stay so, and are close to nothing.
-    wrapped = positions.index_select(0, order) - wraps @ cell
-
-    # Half of the bins around an atom, its own first: the other half sees the same pairs from the other side.
-    ranges = [torch.arange(-reach[k], reach[k] + 1, device=device) for k in range(3)]
-    offsets = torch.cartesian_prod(ranges[0], ranges[1], ranges[2])
-    offsets = offsets[offsets.shape[0] // 2 :]
-    n_offsets = offsets.shape[0]
-    rows = max(1, at_once // (n_offsets * int(counts.max())))
+        return torch.zeros(2, 0, dtype=torch.int64, device=device), shifts[0]
+    bins = _sort_into_bins(positions, cell, inverse, pbc, cutoff)
+    offsets = _half_of_the_bins_around(bins.reach, device)
+    rows = max(1, at_once // (offsets.shape[0] * int(bins.counts.max())))
     for start in range(0, n_atoms, rows):
-        here = bin3[start : start + rows]
-        targets = here.unsqueeze(1) + offsets.unsqueeze(0)  # (rows, n_offsets, 3)
-        cells = torch.div(targets, sizes, rounding_mode="floor")
-        inside = (pbc | (cells == 0)).all(2).flatten()
-        target = ((targets - cells * sizes) * strides).sum(2).flatten() * inside
-        n_targets = counts.index_select(0, target) * inside
-        images = cells.reshape(-1, 3).to(positions.dtype)
-        origins = (wrapped[start : start + rows].unsqueeze(1) - (images @ cell).view(-1, n_offsets, 3)).view(-1, 3)
-        # One candidate for each atom in each target bin.
-        entry = torch.repeat_interleave(n_targets)
-        before = starts.index_select(0, target) - (torch.cumsum(n_targets, 0) - n_targets)
-        second = torch.arange(entry.shape[0], device=device) + before.index_select(0, entry)
-        d = origins.index_select(0, entry) - wrapped.index_select(0, second)
-        kept = torch.nonzero((d * d).sum(1) < cutoff * cutoff).squeeze(1)
-        entry, second = entry.index_select(0, kept), second.index_select(0, kept)
-        first = torch.div(entry, n_offsets, rounding_mode="floor") + start
-        # Within a bin an atom meets itself, and every other atom from both sides.
-        once = torch.nonzero((entry % n_offsets != 0) | (first < second)).squeeze(1)
-        entry, first, second = entry.index_select(0, once), first.index_select(0, once), second.index_select(0, once)
-        shifts = wraps.index_select(0, second) - wraps.index_select(0, first) - images.index_select(0, entry)
-        first, second = order.index_select(0, first), order.index_select(0, second)
-        found_keys.append(torch.minimum(first, second) * n_atoms + torch.maximum(first, second))
-        found_shifts.append(torch.where((first < second).unsqueeze(1), shifts, -shifts))
-    all_keys, all_shifts = torch.cat(found_keys), torch.cat(found_shifts)
-    keys, ranks = torch.sort(all_keys)
-    if bool((keys[1:] == keys[:-1]).any()):  # a thin cell: several images of a pair
-        for k in (2, 1, 0):
-            ranks = torch.sort(all_shifts[:, k], stable=True)[1]
-            all_keys, all_shifts = all_keys.index_select(0, ranks), all_shifts.index_select(0, ranks)
-        keys, ranks = torch.sort(all_keys, stable=True)
-    first = torch.div(keys, n_atoms, rounding_mode="floor")
-    return torch.stack([first, keys - first * n_atoms]), all_shifts.index_select(0, ranks)
+        block = _pairs_of_block(bins, cell, pbc, cutoff, offsets, start, start + rows)
+        keys.append(block[0])
+        shifts.append(block[1])
+    return _in_order(torch.cat(keys), torch.cat(shifts), n_atoms)
 
 
 def still_complete(
