@@ -1,4 +1,4 @@
-"""Things many tests need: a small tame potential, molecules, threads that do not fight."""
+"""Things many tests need: small tame potentials, molecules, a teacher, threads that do not fight."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from openmm_models import random_potential
 
 from ffpt_core import Potential
 from ffpt_core.newtonnet import NewtonNet
+from ffpt_core.teachers import Teacher, aspirin
 
 # Two test processes on two cores: one thread each.
 torch.set_num_threads(1)
@@ -27,6 +29,18 @@ def small_potential(dtype: torch.dtype = torch.float64, seed: int = 0, cutoff: f
 def potential() -> Potential:
     """small_potential in float64."""
     return small_potential()
+
+
+@pytest.fixture(scope="module")
+def weak_potential() -> Potential:
+    """Of H, C and O, in float32: forces so small that MD hardly feels them."""
+    return random_potential(scale=0.01, n_features=8, n_layers=1)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    """The built-in aspirin."""
+    return aspirin()
 
 
 @pytest.fixture

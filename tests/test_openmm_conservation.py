@@ -9,18 +9,12 @@ import torch
 from openmm_models import random_potential
 
 from ffpt_core import FfptError
-from ffpt_core.teachers import aspirin
 from ffpt_openmm import conservation
 from ffpt_openmm.conservation import EnergyDrift, energy_drift
 from ffpt_openmm.pythonforce import PotentialFunction
 
 LIMITS = {torch.float32: 1.0, torch.float64: 0.01}
 """meV/atom/ps."""
-
-
-@pytest.fixture(scope="module")
-def teacher():
-    return aspirin()
 
 
 def _drift(dtype, teacher, **settings) -> EnergyDrift:

@@ -8,10 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from openmm_models import random_potential
 
 from ffpt_core.export import export_torchscript
-from ffpt_core.teachers import aspirin
 from ffpt_openmm import backends
 
 ROOT = Path(__file__).parents[1]
@@ -19,13 +17,12 @@ EXAMPLES = ROOT / "examples" / "aspirin"
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Path:
+def files(tmp_path_factory, weak_potential, teacher) -> Path:
     """A folder as "make demo" leaves it, with a potential of random weights, and force.pt."""
     folder = tmp_path_factory.mktemp("examples")
-    teacher, potential = aspirin(), random_potential(scale=0.01, n_features=8, n_layers=1)
     teacher.save(folder / "demo" / "teacher")
-    potential.save(folder / "demo" / "finetuned" / "potential.pt")
-    export_torchscript(potential, teacher.atoms.numbers, folder / "force.pt")
+    weak_potential.save(folder / "demo" / "finetuned" / "potential.pt")
+    export_torchscript(weak_potential, teacher.atoms.numbers, folder / "force.pt")
     return folder
 
 

@@ -16,7 +16,6 @@ from ffpt_core import FfptError
 from ffpt_core.calculator import FfptCalculator
 from ffpt_core.export import export_torchscript
 from ffpt_core.fused import evaluator, load_kernel
-from ffpt_core.teachers import aspirin
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_openmm import backends, create_force, create_system, pythonforce
 
@@ -25,11 +24,6 @@ WITH_TORCHFORCE = not isinstance(backends.load_torchforce(), str)
 needs_torchforce = pytest.mark.skipif(not WITH_TORCHFORCE, reason="openmmtorch does not load here")
 needs_kernel = pytest.mark.skipif(isinstance(load_kernel(), str), reason=f"no fused kernel: {load_kernel()}")
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-
-
-@pytest.fixture(scope="module")
-def teacher():
-    return aspirin()
 
 
 @pytest.fixture(

@@ -25,7 +25,6 @@ from typer.testing import CliRunner
 from ffpt_core import FfptError
 from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.files import read_json
-from ffpt_core.teachers import aspirin
 from ffpt_openmm import MDSettings, StabilityReporter, UnphysicalFrameError, backends, cli, run_md
 from ffpt_openmm.folder import RunFolder
 
@@ -34,16 +33,6 @@ GENTLE = MDSettings(
     temperature=1, length=0.1, interval=5, log_interval=10, checkpoint_interval=0.02, max_stretch=50,
     minimize=False, backend="pythonforce", platform="Reference",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def teacher():
-    return aspirin()
-
-
-@pytest.fixture(scope="module")
-def potential():
-    return random_potential(scale=0.01, n_features=8, n_layers=1)
 
 
 def _run(potential, teacher, folder, jobs=1, **changes):
@@ -66,7 +55,8 @@ def _assert_same_run(one, other, replicas=1) -> None:
 
 _SCRIPT = """
 import dataclasses, sys
-from test_openmm_md import GENTLE, aspirin
+from test_openmm_md import GENTLE
+from ffpt_core.teachers import aspirin
 from ffpt_openmm import run_md
 teacher = aspirin()
 jobs = int(sys.argv[3])
@@ -76,19 +66,19 @@ run_md(sys.argv[1], teacher.topology, sys.argv[2], settings, teacher=teacher, jo
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, potential, teacher) -> dict[int, Path]:
+def unbroken(tmp_path_factory, weak_potential, teacher) -> dict[int, Path]:
     """By jobs: two replicas in one Context, or in Contexts of their own."""
     folders = {jobs: tmp_path_factory.mktemp("md") / "unbroken" for jobs in (1, 2)}
-    _run(potential, teacher, folders[1], length=2.0, replicas=2)
-    _run(potential, teacher, folders[2], length=2.0)
-    _run(potential, teacher, folders[2], length=2.0, replicas=2)
+    _run(weak_potential, teacher, folders[1], length=2.0, replicas=2)
+    _run(weak_potential, teacher, folders[2], length=2.0)
+    _run(weak_potential, teacher, folders[2], length=2.0, replicas=2)
     return folders
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_killed_run_continues_exactly(tmp_path, potential, teacher, unbroken, jobs) -> None:
+def test_killed_run_continues_exactly(tmp_path, weak_potential, teacher, unbroken, jobs) -> None:
     model, broken = tmp_path / "model.pt", tmp_path / "broken"
-    potential.save(model)
+    weak_potential.save(model)
     tests = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)]), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-c", _SCRIPT, model, broken, str(jobs)], env=environment)
@@ -120,26 +110,26 @@ def test_killed_run_continues_exactly(tmp_path, potential, teacher, unbroken, jo
 
 
 @pytest.mark.parametrize("backend", ["pythonforce", "torchforce"])
-def test_extended_run_is_the_long_run(tmp_path, potential, teacher, backend) -> None:
+def test_extended_run_is_the_long_run(tmp_path, weak_potential, teacher, backend) -> None:
     if backend == "torchforce" and isinstance(backends.load_torchforce(), str):
         pytest.skip("openmmtorch does not load here")
     whole, grown = tmp_path / "whole", tmp_path / "grown"
-    _run(potential, teacher, whole, backend=backend, replicas=2)
-    _run(potential, teacher, whole, backend=backend, replicas=5)
-    _run(potential, teacher, grown, backend=backend, length=0.05, replicas=2)
+    _run(weak_potential, teacher, whole, backend=backend, replicas=2)
+    _run(weak_potential, teacher, whole, backend=backend, replicas=5)
+    _run(weak_potential, teacher, grown, backend=backend, length=0.05, replicas=2)
     with open(grown / "trajectory-0.dcd", "ab") as stream:
         stream.write(b"a frame that a killed run left half written")
     with open(grown / "state-0.csv", "a") as stream:
         stream.write("110,0.05")
-    result = _run(potential, teacher, grown, backend=backend, replicas=5)
+    result = _run(weak_potential, teacher, grown, backend=backend, replicas=5)
     assert [outcome.status for outcome in result.outcomes] == ["finished"] * 5
     assert read_json(grown / "run.json")["groups"] == [[0, 1], [2, 3, 4]]
     _assert_same_run(whole, grown, replicas=5)
     assert not np.array_equal(_frames(whole, 0), _frames(whole, 1))  # replicas have their own noise
 
 
-def test_seeds_differ(tmp_path, finished, potential, teacher) -> None:
-    _run(potential, teacher, tmp_path / "seeded", seed=1)
+def test_seeds_differ(tmp_path, finished, weak_potential, teacher) -> None:
+    _run(weak_potential, teacher, tmp_path / "seeded", seed=1)
     assert not np.array_equal(_frames(finished), _frames(tmp_path / "seeded"))
 
 
@@ -151,18 +141,18 @@ def test_seeds_differ(tmp_path, finished, potential, teacher) -> None:
         ({"length": 0.05}, "length 0.1 (now 0.05)"),
     ],
 )
-def test_other_settings_are_refused(finished, potential, teacher, changes, message) -> None:
+def test_other_settings_are_refused(finished, weak_potential, teacher, changes, message) -> None:
     before = (finished / "run.json").read_text()
     with pytest.raises(FfptError) as error:
-        _run(potential, teacher, finished, **changes)
+        _run(weak_potential, teacher, finished, **changes)
     assert message in str(error.value)
     assert (finished / "run.json").read_text() == before
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, potential, teacher) -> Path:
+def finished(tmp_path_factory, weak_potential, teacher) -> Path:
     folder = tmp_path_factory.mktemp("md") / "run"
-    _run(potential, teacher, folder)
+    _run(weak_potential, teacher, folder)
     return folder
 
 
@@ -171,23 +161,23 @@ def test_other_potential_is_refused(finished, teacher) -> None:
         _run(random_potential(seed=1, scale=0.01, n_features=8, n_layers=1), teacher, finished)
 
 
-def test_run_in_use_is_refused(finished, potential, teacher) -> None:
+def test_run_in_use_is_refused(finished, weak_potential, teacher) -> None:
     before = (finished / "run.json").read_text()
     with RunFolder(finished).locked(), pytest.raises(FfptError, match="being run by another process"):
-        _run(potential, teacher, finished, length=0.2)
+        _run(weak_potential, teacher, finished, length=0.2)
     assert (finished / "run.json").read_text() == before
 
 
-def test_finished_run_is_left_alone(finished, potential, teacher) -> None:
+def test_finished_run_is_left_alone(finished, weak_potential, teacher) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in finished.iterdir() if path.suffix not in ("", ".json")}
-    result = _run(potential, teacher, finished)
+    result = _run(weak_potential, teacher, finished)
     assert result.outcomes[0].status == "finished"
     assert before == {
         path.name: path.stat().st_mtime_ns for path in finished.iterdir() if path.suffix not in ("", ".json")
     }
 
 
-def test_folder_explains_itself(finished, potential, teacher) -> None:
+def test_folder_explains_itself(finished, weak_potential, teacher) -> None:
     record = read_json(finished / "run.json")
     assert record["settings"]["temperature"] == 1
     assert record["settings"]["platform"] == "Reference"
@@ -208,30 +198,30 @@ def test_folder_explains_itself(finished, potential, teacher) -> None:
     assert topology.topology.n_bonds == 21
     # The last row and the last frame are of the same step: the potential gives the energy in the table.
     start.positions = 10 * _frames(finished)[-1]
-    energy = potential.energy_and_forces(start)[0]
+    energy = weak_potential.energy_and_forces(start)[0]
     assert float(rows[-1][2]) / 96.48533 == pytest.approx(energy, abs=1e-3)
 
 
-def test_thermostat_holds_the_temperature(tmp_path, potential, teacher) -> None:
+def test_thermostat_holds_the_temperature(tmp_path, weak_potential, teacher) -> None:
     """Strong friction decorrelates velocities within a few steps: the mean over 100 rows is sharp."""
-    _run(potential, teacher, tmp_path / "run", temperature=300, friction=500.0, length=0.5, log_interval=5)
+    _run(weak_potential, teacher, tmp_path / "run", temperature=300, friction=500.0, length=0.5, log_interval=5)
     rows = np.loadtxt(tmp_path / "run" / "state-0.csv", delimiter=",")
     assert rows[:, 5].mean() == pytest.approx(300, rel=0.07)
     assert rows[:, 5].std() == pytest.approx(300 * np.sqrt(2 / 60), rel=0.3)  # 60 degrees of freedom
 
 
-def test_hdf5(tmp_path, finished, potential, teacher) -> None:
+def test_hdf5(tmp_path, finished, weak_potential, teacher) -> None:
     pytest.importorskip("tables")
     folder = tmp_path / "run"
-    _run(potential, teacher, folder, format="h5")
+    _run(weak_potential, teacher, folder, format="h5")
     trajectory = mdtraj.load(folder / "trajectory-0.h5")
     np.testing.assert_array_equal(trajectory.xyz, _frames(finished))
     np.testing.assert_allclose(trajectory.time, 0.005 * np.arange(1, 21), rtol=1e-5)
     assert trajectory.topology.n_bonds == 21
     assert not list(folder.glob("*.dcd"))
-    _run(potential, teacher, folder, format="h5")  # nothing left to do
+    _run(weak_potential, teacher, folder, format="h5")  # nothing left to do
     with pytest.raises(FfptError, match="closed as HDF5"):
-        _run(potential, teacher, folder, format="h5", length=0.2)
+        _run(weak_potential, teacher, folder, format="h5", length=0.2)
 
 
 def test_unphysical_replicas_are_a_result(tmp_path, teacher) -> None:
@@ -316,8 +306,8 @@ def _invoke(*arguments: object):
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
-def test_command(tmp_path, potential, teacher) -> None:
-    potential.save(tmp_path / "model.pt")
+def test_command(tmp_path, weak_potential, teacher) -> None:
+    weak_potential.save(tmp_path / "model.pt")
     teacher.save(tmp_path / "teacher")
     run = tmp_path / "run"
     common = (tmp_path / "model.pt", "-o", run, "--length", 0.02, "--backend", "pythonforce", "--jobs", 1)
@@ -343,43 +333,43 @@ def test_command(tmp_path, potential, teacher) -> None:
         (("--teacher", "nobody"), "neither the folder of a teacher"),
     ],
 )
-def test_bad_input(tmp_path, potential, arguments, message) -> None:
-    potential.save(tmp_path / "model.pt")
+def test_bad_input(tmp_path, weak_potential, arguments, message) -> None:
+    weak_potential.save(tmp_path / "model.pt")
     done = _invoke(tmp_path / "model.pt", "-o", tmp_path / "run", *arguments)
     assert isinstance(done.exception, FfptError)
     assert message in str(done.exception)
     assert not (tmp_path / "run").exists()
 
 
-def test_atoms_that_do_not_fit(tmp_path, potential, teacher) -> None:
+def test_atoms_that_do_not_fit(tmp_path, weak_potential, teacher) -> None:
     water = ase.Atoms("OHH", [[0, 0, 0], [0.96, 0, 0], [0, 0.96, 0]])
     with pytest.raises(FfptError, match="topology has 21 atoms and the starting geometry 3"):
-        run_md(potential, teacher.topology, tmp_path / "run", GENTLE, structure=water)
+        run_md(weak_potential, teacher.topology, tmp_path / "run", GENTLE, structure=water)
     squeezed = teacher.atoms.copy()
     squeezed.positions /= 10  # nm taken for Angstrom
     with pytest.raises(FfptError, match=r"starting geometry is unphysical: .* in Angstrom"):
-        run_md(potential, teacher.topology, tmp_path / "run", GENTLE, structure=squeezed, teacher=teacher)
+        run_md(weak_potential, teacher.topology, tmp_path / "run", GENTLE, structure=squeezed, teacher=teacher)
     with pytest.raises(FfptError, match="starting geometry is unphysical: atoms"):
-        run_md(potential, teacher.topology, tmp_path / "run", GENTLE, structure=squeezed)
+        run_md(weak_potential, teacher.topology, tmp_path / "run", GENTLE, structure=squeezed)
     folder = tmp_path / "foreign"
     folder.mkdir()
     (folder / "trajectory-0.dcd").write_bytes(b"")
     with pytest.raises(FfptError, match=r"holds trajectory-0.dcd, but no run.json"):
-        _run(potential, teacher, folder)
+        _run(weak_potential, teacher, folder)
 
 
-def test_full_disk_loses_nothing(tmp_path, potential, teacher, unbroken) -> None:
+def test_full_disk_loses_nothing(tmp_path, weak_potential, teacher, unbroken) -> None:
     """A limit on the size of files stands for the full disk: writing fails half-way."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     folder = tmp_path / "run"
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # 70 frames
     try:
         with pytest.raises(FfptError, match=r"replica 0 of .* stopped: File too large; .* same command continues"):
-            _run(potential, teacher, folder, length=2.0)
+            _run(weak_potential, teacher, folder, length=2.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert len(_frames(folder)) > 60
-    _run(potential, teacher, folder, length=2.0)
+    _run(weak_potential, teacher, folder, length=2.0)
     _assert_same_run(folder, unbroken[2])
 
 

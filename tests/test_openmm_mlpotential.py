@@ -10,7 +10,6 @@ from openmm import app
 from openmm_models import random_potential, rattled
 
 from ffpt_core import FfptError
-from ffpt_core.teachers import aspirin
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_openmm import backends
 from ffpt_openmm.solvent import solvate
@@ -24,11 +23,6 @@ def _registered():
 
     if "ffpt" not in openmmml.MLPotential._implFactories:  # not installed: its entry point is not there
         openmmml.MLPotential.registerImplFactory("ffpt", FfptPotentialFactory())
-
-
-@pytest.fixture(scope="module")
-def teacher():
-    return aspirin()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from openmm_models import random_potential, rattled, water_box, water_topology
 
 from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.files import read_json
-from ffpt_core.teachers import aspirin
 from ffpt_core.units import KJ_PER_MOL, NANOMETRE
 from ffpt_openmm import MDSettings, create_system, force, run_md, simulation
 from ffpt_openmm.ensemble import BOLTZMANN, Ensemble
@@ -31,16 +30,6 @@ SETTINGS = MDSettings(
 )  # fmt: skip
 FAILING, FAILS_AT = 1, 57
 """The replica whose forces are spoilt in some tests, and the step from which they are."""
-
-
-@pytest.fixture(scope="module")
-def teacher():
-    return aspirin()
-
-
-@pytest.fixture(scope="module")
-def potential():
-    return random_potential(scale=0.01, n_features=8, n_layers=1)
 
 
 def _ensemble(teacher, replicas, **changes) -> Ensemble:
@@ -178,19 +167,19 @@ def spoilt(monkeypatch, request) -> str:
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory, potential, teacher) -> Path:
+def sound(tmp_path_factory, weak_potential, teacher) -> Path:
     """The run without the fault."""
     folder = tmp_path_factory.mktemp("replicas") / "sound"
-    assert _run(potential, teacher, folder).failed == 0
+    assert _run(weak_potential, teacher, folder).failed == 0
     return folder
 
 
 @pytest.mark.parametrize(
     ("spoilt", "platform"), [("nan", "Reference"), ("kick", "Reference"), ("nan", "CPU")], indirect=["spoilt"]
 )
-def test_one_fails_and_the_others_go_on(tmp_path, potential, teacher, sound, spoilt, platform) -> None:
+def test_one_fails_and_the_others_go_on(tmp_path, weak_potential, teacher, sound, spoilt, platform) -> None:
     folder = tmp_path / "run"
-    result = _run(potential, teacher, folder, platform=platform)
+    result = _run(weak_potential, teacher, folder, platform=platform)
     assert [outcome.status for outcome in result.outcomes] == ["finished", "failed", "finished"]
     lost = result.outcomes[FAILING]
     assert FAILS_AT < lost.steps <= 60
@@ -237,10 +226,10 @@ class _KilledError(BaseException):
         pytest.param(ReplicaGroup, "_save", 3, "before", id="next checkpoint"),
     ],
 )
-def test_kill_near_a_failure(tmp_path, monkeypatch, potential, teacher, spoilt, owner, method, call, when) -> None:
+def test_kill_near_a_failure(tmp_path, monkeypatch, weak_potential, teacher, spoilt, owner, method, call, when) -> None:
     """Whenever it is killed, the same command gives the files of the run that was not."""
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    expected = _run(potential, teacher, unbroken)
+    expected = _run(weak_potential, teacher, unbroken)
     original, calls = getattr(owner, method), itertools.count(1)
 
     def killed(*arguments):
@@ -254,27 +243,27 @@ def test_kill_near_a_failure(tmp_path, monkeypatch, potential, teacher, spoilt, 
 
     with monkeypatch.context() as patch, pytest.raises(_KilledError):
         patch.setattr(owner, method, killed)
-        _run(potential, teacher, broken)
+        _run(weak_potential, teacher, broken)
     assert (broken / f"failure-{FAILING}.xyz").is_file()
     assert {outcome["status"] for outcome in read_json(broken / "run.json")["replicas"]} <= {"running", "failed"}
     assert _contents(broken) != _contents(unbroken)
-    again = _run(potential, teacher, broken)
+    again = _run(weak_potential, teacher, broken)
     assert [dataclasses.replace(o, steps_per_second=None) for o in again.outcomes] == [
         dataclasses.replace(o, steps_per_second=None) for o in expected.outcomes
     ]
     assert _contents(broken) == _contents(unbroken)
 
 
-def test_run_with_a_failure_is_extended(tmp_path, potential, teacher, spoilt) -> None:
+def test_run_with_a_failure_is_extended(tmp_path, weak_potential, teacher, spoilt) -> None:
     whole, grown = tmp_path / "whole", tmp_path / "grown"
-    _run(potential, teacher, whole)
-    short = _run(potential, teacher, grown, length=0.04)
-    long = _run(potential, teacher, grown)
+    _run(weak_potential, teacher, whole)
+    short = _run(weak_potential, teacher, grown, length=0.04)
+    long = _run(weak_potential, teacher, grown)
     assert long.outcomes[FAILING] == short.outcomes[FAILING]
     assert [outcome.steps for outcome in long.outcomes][::2] == [120, 120]
     assert _contents(grown) == _contents(whole)
     before = _contents(grown)
-    more = _run(potential, teacher, grown, replicas=5)
+    more = _run(weak_potential, teacher, grown, replicas=5)
     assert read_json(grown / "run.json")["groups"] == [[0, 1, 2], [3, 4]]
     assert [outcome.status for outcome in more.outcomes] == ["finished", "failed", *["finished"] * 3]
     assert before.items() <= _contents(grown).items()
@@ -295,7 +284,7 @@ def test_all_fail_at_different_times(tmp_path, teacher) -> None:
     assert _run(wild, teacher, tmp_path / "run", temperature=500, replicas=6, length=0.2) == result
 
 
-def test_tables_are_of_each_copy(sound, potential, teacher) -> None:
+def test_tables_are_of_each_copy(sound, weak_potential, teacher) -> None:
     atoms, masses = teacher.atoms.copy(), _masses(teacher)
     energies = set()
     for replica in range(3):
@@ -305,7 +294,7 @@ def test_tables_are_of_each_copy(sound, potential, teacher) -> None:
         np.testing.assert_allclose(table[:, 5], table[:, 3] / (0.5 * 60 * BOLTZMANN), rtol=1e-12)
         for row, frame in ((1, 2), (3, 5), (7, 11)):  # steps 30, 60 and 120
             atoms.positions = 10 * frames[frame]
-            assert table[row, 2] * KJ_PER_MOL == pytest.approx(potential.energy_and_forces(atoms)[0], abs=1e-4)
+            assert table[row, 2] * KJ_PER_MOL == pytest.approx(weak_potential.energy_and_forces(atoms)[0], abs=1e-4)
             energies.add(table[row, 2])
         centres = np.einsum("a,faj->fj", masses / masses.sum(), frames)
         np.testing.assert_allclose(centres - centres[0], 0, atol=1e-6)
@@ -329,13 +318,13 @@ def test_replicas_of_a_box(tmp_path, format) -> None:
         assert np.abs(10 * trajectory.xyz[0] - box.positions).max() < 0.5
 
 
-def test_more_files_than_a_process_may_open(tmp_path, monkeypatch, potential, teacher) -> None:
+def test_more_files_than_a_process_may_open(tmp_path, monkeypatch, weak_potential, teacher) -> None:
     """As on a GPU, where all replicas share one Context."""
     monkeypatch.setattr(simulation, "ATOMS_AT_ONCE", None)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-        result = _run(potential, teacher, tmp_path / "run", replicas=40, length=0.005)
+        result = _run(weak_potential, teacher, tmp_path / "run", replicas=40, length=0.005)
         assert result.failed == 0
         assert read_json(tmp_path / "run" / "run.json")["groups"] == [list(range(40))]
     finally:

@@ -15,7 +15,6 @@ from ffpt_core.engine import STATIC_PAIRS_UP_TO, EnergyModule, ForceModule
 from ffpt_core.export import compile_module, export_torchscript
 from ffpt_core.pairs import all_pairs, find_pairs
 from ffpt_core.replicas import repeated_pairs, replica_pairs
-from ffpt_core.teachers import aspirin
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_openmm import backends, create_force, create_system, replicate
 from ffpt_openmm.ensemble import BOLTZMANN
@@ -29,11 +28,6 @@ TOLERANCES = pytest.mark.parametrize(
 
 
 KINDS = ("static", "large", "periodic")
-
-
-@pytest.fixture(scope="module")
-def teacher():
-    return aspirin()
 
 
 def _water(n_molecules, cell=None):
@@ -251,16 +245,13 @@ def test_every_copy_conserves_its_energy(teacher, backend) -> None:
 
 
 @pytest.mark.parametrize("remover", [True, False])
-def test_langevin_temperature_of_each_copy(teacher, remover) -> None:
+def test_langevin_temperature_of_each_copy(teacher, weak_potential, remover) -> None:
     """Strong friction decorrelates velocities at once: every copy has kT/2 in each of its 3 n degrees of freedom.
 
     OpenMM's CMMotionRemover would take the motion of the whole System, and couple the centres of mass of two copies.
     """
     replicas, n = 2, len(teacher.atoms)
-    system = create_system(
-        random_potential(scale=0.01, n_features=8, n_layers=1),
-        teacher.topology, backend="pythonforce", replicas=replicas,
-    )  # fmt: skip
+    system = create_system(weak_potential, teacher.topology, backend="pythonforce", replicas=replicas)
     if remover:
         system.addForce(mm.CMMotionRemover())
     integrator = mm.LangevinMiddleIntegrator(300, 500, 0.0005)

@@ -14,7 +14,7 @@ from amber_reference import DATA, MOLECULES, make_prmtop, tleap_problem, typed_f
 
 import ffpt_core.teachers.ambertools as ambertools
 from ffpt_core.errors import FfptError
-from ffpt_core.teachers import TERMS, Teacher, aspirin, load_teacher
+from ffpt_core.teachers import TERMS, Teacher, load_teacher
 from ffpt_core.teachers.dynamics import teacher_frames
 from ffpt_core.teachers.teacher import assign_force_groups
 from ffpt_core.units import BOLTZMANN, KJ_PER_MOL
@@ -22,11 +22,6 @@ from ffpt_core.units import BOLTZMANN, KJ_PER_MOL
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "aspirin_ccsd"
 TLEAP_PI = 3.141594
 """tleap turns degrees into radians with this value of pi."""
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Teacher:
-    return aspirin()
 
 
 def rattled(positions: np.ndarray, frames: int, sigma: float = 0.2) -> np.ndarray:
