@@ -136,12 +136,21 @@ def _fastest(row: dict[str, Any]) -> str:
     return min(ours, key=lambda name: ours[name]["seconds"]["median"])
 
 
+def _evaluation_rows(axes: Axes, rows: dict[str, Any]) -> list[str]:
+    """The rows of single evaluations, side by side along x; an empty panel says that there are none."""
+    shown = [key for key in ("aspirin", "ho2", "water") if key in rows]
+    if shown:
+        axes.set_xticks(range(len(shown)), [_label(key, rows[key]) for key in shown])
+    else:
+        _empty(axes, "no evaluation row")
+    return shown
+
+
 def _floor(axes: Axes, rows: dict[str, Any]) -> None:
     """Share of the floor of our fastest and of the reference."""
     axes.set_title("Share of the matrix-product floor", loc="left")
-    shown = [key for key in ("aspirin", "ho2", "water") if key in rows]
+    shown = _evaluation_rows(axes, rows)
     if not shown:
-        _empty(axes, "no evaluation row")
         return
     width = 0.38
     for offset, kind, alpha in ((-width / 2, "stated", 0.4), (width / 2, "rearranged", 1.0)):
@@ -154,7 +163,6 @@ def _floor(axes: Axes, rows: dict[str, Any]) -> None:
                 value, _ = _bars(cases[REFERENCE]["share_of_floor"][kind], 100)
                 label = "reference" if position == 0 and kind == "stated" else None
                 axes.plot(position + offset, value, _MARKERS[REFERENCE], color="black", ms=4, label=label)
-    axes.set_xticks(range(len(shown)), [_label(key, rows[key]) for key in shown])
     axes.set_ylabel("floor / time, %")
     axes.axhline(100, color=TARGET, lw=1.2, ls="--")
     axes.set_ylim(0, 1.3 * max(100, axes.get_ylim()[1]))
@@ -164,9 +172,8 @@ def _floor(axes: Axes, rows: dict[str, Any]) -> None:
 def _times(axes: Axes, rows: dict[str, Any]) -> None:
     """Milliseconds of an evaluation by our fastest, the peers (markers as in the large panel) and the floor."""
     axes.set_title("Energy + forces: time (markers: left panel)", loc="left")
-    shown = [key for key in ("aspirin", "ho2", "water") if key in rows]
+    shown = _evaluation_rows(axes, rows)
     if not shown:
-        _empty(axes, "no evaluation row")
         return
     for position, key in enumerate(shown):
         cases = rows[key]["cases"]
@@ -187,7 +194,6 @@ def _times(axes: Axes, rows: dict[str, Any]) -> None:
     axes.set_yscale("log")
     axes.set_ylabel("ms")
     axes.set_xlim(-0.5, len(shown) - 0.5)
-    axes.set_xticks(range(len(shown)), [_label(key, rows[key]) for key in shown])
     axes.legend(fontsize=7, loc="upper left")
 
 
