@@ -52,7 +52,7 @@ def _potential(dtype: torch.dtype, n_features: int = 128, n_basis: int = 20, n_l
     return Potential(network, (1, 6, 8), {1: -13.6, 6: -1030.0, 8: -2040.0}, {1: 0.7, 6: 1.2, 8: 1.1}).eval()
 
 
-def _compare(potential: Potential, atoms: Atoms, energy_tolerance: float, force_tolerance: float) -> None:
+def _assert_is_the_network(potential: Potential, atoms: Atoms, energy_tolerance: float, force_tolerance: float) -> None:
     """Against PyTorch in float64 with the same weights; eV, eV/Angstrom."""
     energy, forces, stress = copy.deepcopy(potential).to(torch.float64).energy_forces_stress(atoms)
     cell = np.array(atoms.cell) if atoms.pbc.any() else None
@@ -75,10 +75,10 @@ def _compare(potential: Potential, atoms: Atoms, energy_tolerance: float, force_
 def test_the_kernel_is_the_network(dtype, tolerances, n_features, n_basis, n_layers) -> None:
     """Widths that are no multiple of a processor's vector are padded."""
     potential = _potential(dtype, n_features, n_basis, n_layers)
-    _compare(potential, rattled(aspirin().atoms, 0.2), *tolerances)
-    _compare(potential, rattled(ase.build.molecule("H2O")), *tolerances)
+    _assert_is_the_network(potential, rattled(aspirin().atoms, 0.2), *tolerances)
+    _assert_is_the_network(potential, rattled(ase.build.molecule("H2O")), *tolerances)
     for cell in (TRICLINIC, THIN):
-        _compare(potential, water_box(cell, 8), *tolerances)
+        _assert_is_the_network(potential, water_box(cell, 8), *tolerances)
 
 
 @settings(max_examples=25, deadline=None)
@@ -91,7 +91,7 @@ def test_any_atoms_in_any_cell(n_atoms, seed, pbc) -> None:
     positions = 1.8 * grid + rng.normal(scale=0.15, size=(n_atoms, 3))
     cell = np.diag([side + 2.0] * 3) + rng.uniform(-1, 1, (3, 3))
     atoms = Atoms(rng.choice([1, 6, 8], n_atoms), positions, cell=cell, pbc=np.array(pbc, dtype=bool))
-    _compare(small_potential(), atoms, 2e-10, 1e-12)  # up to -200,000 eV
+    _assert_is_the_network(small_potential(), atoms, 2e-10, 1e-12)  # up to -200,000 eV
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
