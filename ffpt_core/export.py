@@ -84,11 +84,11 @@ def probe_geometries(
     return [Atoms(numbers, frame, cell=cell, pbc=periodic) for frame in frames]
 
 
-Evaluate = Callable[[np.ndarray, np.ndarray | None], tuple[float, np.ndarray]]
+GeometryEvaluation = Callable[[np.ndarray, np.ndarray | None], tuple[float, np.ndarray]]
 """Positions and a cell or None, Angstrom, to an energy (eV) and forces (eV/Angstrom)."""
 
 
-def engine_evaluation(module: torch.nn.Module) -> Evaluate:
+def engine_evaluation(module: torch.nn.Module) -> GeometryEvaluation:
     """An EnergyModule or a ForceModule of all atoms, compiled or not, in ASE's units."""
 
     def evaluate(positions: np.ndarray, cell: np.ndarray | None) -> tuple[float, np.ndarray]:
@@ -102,7 +102,7 @@ def engine_evaluation(module: torch.nn.Module) -> Evaluate:
 
 
 def disagreement(
-    evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
+    evaluate: GeometryEvaluation, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
 ) -> tuple[float, float]:
     """How far another evaluation of a potential is from the potential.
 
@@ -133,7 +133,7 @@ def disagreement(
 
 
 def check_evaluation(
-    evaluate: Evaluate, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
+    evaluate: GeometryEvaluation, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
 ) -> tuple[float, float]:
     """Refuse an evaluation that does not give what its potential does. Takes and returns what disagreement does.
 

@@ -21,7 +21,7 @@ from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 
 _log = logging.getLogger(__name__)
 
-Evaluation = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
+ReplicaEvaluation = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
 """Positions of all copies and a (3, 3) box or None, in nm, to (replicas,) kJ/mol and forces in kJ/mol/nm."""
 
 
@@ -88,14 +88,14 @@ class PotentialFunction:
 
 def evaluation(
     potential: Potential, numbers: Sequence[int], periodic: bool = False, kernel: str = "auto", replicas: int = 1
-) -> Evaluation:
+) -> ReplicaEvaluation:
     """What a PythonForce computes, with the energy of each copy. Arguments and errors as PotentialFunction."""
     potential.check_elements(np.array(numbers, dtype=int))
     make = _fused if choose_kernel(kernel, potential) == "fused" else _torch
     return make(potential, list(numbers), periodic, replicas)
 
 
-def _fused(potential: Potential, numbers: list[int], periodic: bool, replicas: int) -> Evaluation:
+def _fused(potential: Potential, numbers: list[int], periodic: bool, replicas: int) -> ReplicaEvaluation:
     probes = probe_geometries(numbers, periodic)
     probe = FusedEvaluator(potential, probes[0].numbers, (periodic,) * 3, replicas)
 
@@ -114,7 +114,7 @@ def _fused(potential: Potential, numbers: list[int], periodic: bool, replicas: i
     return evaluate
 
 
-def _torch(potential: Potential, numbers: list[int], periodic: bool, replicas: int) -> Evaluation:
+def _torch(potential: Potential, numbers: list[int], periodic: bool, replicas: int) -> ReplicaEvaluation:
     """In TorchScript where PyTorch still can, which saves a third of the time of a small molecule; else eager."""
     probes = probe_geometries(numbers, periodic)
     module: torch.nn.Module = ForceModule(potential, numbers, None, periodic, replicas)

@@ -69,11 +69,11 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tup
     return np.concatenate(energies), np.concatenate(forces)
 
 
-Evaluate = Callable[[Batch], tuple[np.ndarray, np.ndarray]]
-"""A batch to (n_frames,) energies and (n_atoms, 3) forces."""
+BatchEvaluation = Callable[[Batch], tuple[np.ndarray, np.ndarray]]
+"""A batch to (n_frames,) energies, eV, and (n_atoms, 3) forces, eV/Angstrom."""
 
 
-def _torch(potential: Potential) -> Evaluate:
+def _torch(potential: Potential) -> BatchEvaluation:
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         batch = batch.to(potential.device)
         with torch.no_grad():
@@ -84,7 +84,7 @@ def _torch(potential: Potential) -> Evaluate:
     return evaluate
 
 
-def _fused(potential: Potential) -> Evaluate:
+def _fused(potential: Potential) -> BatchEvaluation:
     network = FusedNetwork(potential)
 
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:

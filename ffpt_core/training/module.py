@@ -20,7 +20,8 @@ from ffpt_core.potential import Potential
 from ffpt_core.training.batches import Batch
 from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
 
-Evaluation = Callable[..., tuple[Tensor, Tensor]]
+DifferentiableEvaluation = Callable[..., tuple[Tensor, Tensor]]
+"""The arguments of Potential.forward to what it returns, differentiable in the weights."""
 
 _LOOK_EVERY = 50
 """Steps between looks at the loss of a GPU: each makes the host wait for it."""
@@ -81,12 +82,12 @@ class PotentialModule(lightning.LightningModule):
             self.plateau = ReduceLROnPlateau(self._optimizer, factor=schedule.factor, patience=schedule.patience)
         return self._optimizer
 
-    def _evaluation_of(self, potential: Potential) -> Evaluation:
-        """The arguments of Potential.forward to energies and forces with a gradient."""
+    def _evaluation_of(self, potential: Potential) -> DifferentiableEvaluation:
+        """By the kernel of this run."""
         # A bound method, so that the potential is not a second part of this module.
         return FusedTraining(potential) if self.kernel == "fused" else potential.__call__
 
-    def errors(self, batch: Batch, evaluate: Evaluation) -> tuple[Tensor, Tensor]:
+    def errors(self, batch: Batch, evaluate: DifferentiableEvaluation) -> tuple[Tensor, Tensor]:
         """(n_frames,) energy errors, eV, and (n_atoms, 3) force errors, eV/Angstrom, of a batch."""
         energies, forces = evaluate(*batch[:6])
         shifts = self.potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
