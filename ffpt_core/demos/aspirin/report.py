@@ -15,6 +15,7 @@ from ffpt_core.demos.aspirin.settings import (
     Settings,
     md_folder,
 )
+from ffpt_core.demos.numbers import failures, holes, mae
 from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH
 from ffpt_core.files import read_json, write_json
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
@@ -59,39 +60,20 @@ def write_report(folder: Path, settings: Settings, commands: Sequence[str]) -> N
     write_json(folder / "report.json", report.model_dump())
 
 
-def _audit(audits: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(audit for audit in audits if audit["label"] == name)
-
-
-def _holes(audits: Sequence[dict[str, Any]], name: str) -> str:
-    counts = _audit(audits, name)["counts"]
-    holes, scans = (sum(counts[kind][what] for kind in ("bond", "angle")) for what in ("holes", "scans"))
-    return f"{holes} of {scans}"
-
-
-def _failures(survival: dict[str, Any], name: str) -> str:
-    curve = survival["survival"][name]
-    return f"{curve['n_failed']} of {curve['n_replicas']}"
-
-
-def _mae(results: dict[str, Any], name: str, label: str = "force") -> str:
-    return f"{1000 * results[name]['test'][f'{label}_mae']:.1f}"
-
-
 def _summary(
     settings: Settings, results: dict[str, Any], audits: list[dict[str, Any]], survival: dict[int, Any]
 ) -> str:
     failures = "; ".join(
-        f"at {kelvin} K {_failures(survival[kelvin], SCRATCH)} runs from scratch failed and "
-        f"{_failures(survival[kelvin], FINETUNED)} pre-trained and fine-tuned ones"
+        f"at {kelvin} K {failures(survival[kelvin], SCRATCH)} runs from scratch failed and "
+        f"{failures(survival[kelvin], FINETUNED)} pre-trained and fine-tuned ones"
         for kelvin in settings.lengths
     )
     return (
         f"Two potentials saw the same {settings.n_train} GFN2-xTB frames of aspirin for the same {settings.epochs} "
         f"epochs; one had first learnt {settings.rattled_frames:,} rattled frames that GAFF-2.11 labelled in seconds. "
-        f"Forces on test frames are off by {_mae(results, SCRATCH)} meV/Å from scratch and "
-        f"{_mae(results, FINETUNED)} meV/Å with pre-training. Holes of the energy surface: {_holes(audits, SCRATCH)} "
-        f"scans from scratch, {_holes(audits, FINETUNED)} with pre-training. In molecular dynamics, {failures}."
+        f"Forces on test frames are off by {mae(results, SCRATCH)} meV/Å from scratch and "
+        f"{mae(results, FINETUNED)} meV/Å with pre-training. Holes of the energy surface: {holes(audits, SCRATCH)} "
+        f"scans from scratch, {holes(audits, FINETUNED)} with pre-training. In molecular dynamics, {failures}."
     )
 
 
@@ -102,21 +84,21 @@ def _headline(
     return [
         Headline(
             label="Force MAE on test frames",
-            value=f"{_mae(results, FINETUNED)} meV/Å",
-            detail=f"from scratch {_mae(results, SCRATCH)} meV/Å",
+            value=f"{mae(results, FINETUNED)} meV/Å",
+            detail=f"from scratch {mae(results, SCRATCH)} meV/Å",
         ),
         Headline(
             label="Energy MAE on test frames",
-            value=f"{_mae(results, FINETUNED, 'energy')} meV",
-            detail=f"from scratch {_mae(results, SCRATCH, 'energy')} meV",
+            value=f"{mae(results, FINETUNED, 'energy')} meV",
+            detail=f"from scratch {mae(results, SCRATCH, 'energy')} meV",
         ),
         Headline(
-            label="Scans with a hole", value=_holes(audits, FINETUNED), detail=f"from scratch {_holes(audits, SCRATCH)}"
+            label="Scans with a hole", value=holes(audits, FINETUNED), detail=f"from scratch {holes(audits, SCRATCH)}"
         ),
         Headline(
             label=f"MD runs that failed at {hottest} K",
-            value=_failures(survival[hottest], FINETUNED),
-            detail=f"from scratch {_failures(survival[hottest], SCRATCH)}",
+            value=failures(survival[hottest], FINETUNED),
+            detail=f"from scratch {failures(survival[hottest], SCRATCH)}",
         ),
     ]
 
