@@ -26,7 +26,9 @@ from ffpt_core.fused import (
     choose_kernel,
     kernel,
     load_kernel,
+    network,
 )
+from ffpt_core.fused.network import weights_of
 from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.pairs import all_pairs
 from ffpt_core.teachers import aspirin
@@ -283,6 +285,36 @@ def test_weight_gradients_are_those_of_autograd(threads, count, frames, sizes) -
     single = copy.deepcopy(potential).to(torch.float32)
     for gradient, other in zip(expected, _gradients(single, FusedTraining(single), batch), strict=True):
         np.testing.assert_allclose(other, gradient, rtol=0, atol=2e-5 * float(gradient.abs().max()))
+
+
+@pytest.mark.parametrize("frames", [MOLECULES * 12, [water_box(THIN, 8, seed) for seed in range(3)]])
+def test_gradients_do_not_depend_on_what_is_kept_of_the_evaluation(threads, monkeypatch, frames) -> None:
+    """All of it, some, nothing; that of another evaluation; that of chunks for another number of threads."""
+    threads(2)
+    potential = _potential(torch.float64, 32, 8, 2).train()
+    batch = FrameBatches(Dataset.from_atoms(frames), 5.0)[np.arange(len(frames))]
+    other = FrameBatches(Dataset.from_atoms(MOLECULES[::-1]), 5.0)[np.arange(5)]
+    fused = FusedTraining(potential)
+    weights = weights_of(potential.network)
+
+    def gradients(between=lambda: None) -> list[torch.Tensor]:
+        energies, forces = fused(*batch[:6])
+        between()
+        return list(torch.autograd.grad((energies**2).sum() + (forces**2).sum(), weights))
+
+    def without_gradients() -> None:
+        with torch.no_grad():
+            fused(*other[:6])
+
+    expected = gradients()
+    for between in (lambda: fused(*other[:6]), without_gradients, lambda: fused._network.load(weights)):
+        assert all(map(torch.equal, gradients(between), expected))
+    for limit in (0, 400_000):
+        monkeypatch.setattr(network, "_RECORDED_BYTES", limit)
+        assert all(map(torch.equal, gradients(), expected))
+    monkeypatch.undo()
+    for found, one in zip(gradients(lambda: threads(1)), expected, strict=True):
+        torch.testing.assert_close(found, one, rtol=0, atol=1e-13 * float(one.abs().max()))
 
 
 def test_training_follows_its_weights() -> None:

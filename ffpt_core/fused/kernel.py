@@ -22,13 +22,14 @@ COMPILERS = ("c++", "g++", "clang++")
 """Tried in this order, after the environment variable CXX."""
 
 _pointer, _count, _integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+_FRAMES = [*[_pointer] * 7, _count, _pointer]
 _FUNCTIONS = {
     "create": (_pointer, [_integer] * 4 + [ctypes.c_double, _pointer]),
     "destroy": (None, [_pointer]),
     "load": (_integer, [_pointer] * 2),
     "evaluate": (_integer, [_pointer, _count, *[_pointer] * 3, _count, *[_pointer] * 3, _integer, *[_pointer] * 3]),
-    "evaluate_frames": (_integer, [*[_pointer] * 7, _count, _pointer, _integer, *[_pointer] * 3]),
-    "gradient": (_integer, [*[_pointer] * 9, _count, _pointer, _integer, _pointer]),
+    "evaluate_frames": (_integer, [*_FRAMES, _count, _count, _integer, *[_pointer] * 3]),
+    "gradient": (_integer, [*_FRAMES, _count, *[_pointer] * 2, _integer, _pointer]),
 }
 """Results and arguments, as newtonnet.cpp has them."""
 

@@ -18,8 +18,11 @@ from ffpt_core.potential import Potential
 _ATOMS_PER_THREAD = 4
 """A thread with fewer atoms waits longer for the others than it computes."""
 
-_PAIRS_PER_CHUNK = 128
+_PAIRS_PER_CHUNK = 256
 """Frames whose gradients are computed together have about as many pairs: enough rows for a matrix product."""
+
+_RECORDED_BYTES = 2**29
+"""Of what gradients() takes from the evaluation before; frames beyond are evaluated twice."""
 
 _OUT_OF_MEMORY = 1
 _PRECISIONS = {torch.float32: "float32", torch.float64: "float64"}
@@ -124,13 +127,16 @@ class FusedNetwork:
         _check(status)
         return AtomicEnergies(energies, forces, virial)
 
-    def evaluate_frames(self, structures: Structures, frames: np.ndarray, n_frames: int) -> AtomicEnergies:
+    def evaluate_frames(
+        self, structures: Structures, frames: np.ndarray, n_frames: int, call: int = 0
+    ) -> AtomicEnergies:
         """The same of many structures, which threads divide.
 
         Args:
             structures: frames behind one another, their pairs in the same order.
             frames: (n_atoms,) the frame of each atom, from 0, never falling.
             n_frames: number of frames.
+            call: a number that no other call has, by which gradients() finds what was computed here; 0 keeps nothing.
         """
         numbers, positions, pairs, translations = structures.checked()
         scales = self._scales[numbers]
@@ -140,7 +146,7 @@ class FusedNetwork:
         status = self._functions.evaluate_frames(
             self._handle, _data(numbers), _data(scales), _data(positions),
             _data(pairs[0]), _data(pairs[1]), _data(translations),
-            len(bounds), _data(bounds), threads, _data(energies), _data(forces), _data(virial),
+            len(bounds), _data(bounds), call, _RECORDED_BYTES, threads, _data(energies), _data(forces), _data(virial),
         )  # fmt: skip
         _check(status)
         return AtomicEnergies(energies, forces, virial)
@@ -152,6 +158,7 @@ class FusedNetwork:
         energy_gradients: np.ndarray,
         force_gradients: np.ndarray,
         like: Sequence[torch.Tensor],
+        call: int = 0,
     ) -> list[torch.Tensor]:
         """Gradients of a loss with respect to the weights, from those with respect to energies and forces.
 
@@ -161,6 +168,8 @@ class FusedNetwork:
             energy_gradients: (n_frames,) of the loss with respect to the frames' energies, 1/eV.
             force_gradients: (n_atoms, 3) of the loss with respect to forces, Angstrom/eV.
             like: the weights, in the order of weights_of.
+            call: of evaluate_frames for the same structures. Any other than the last one, and any from before the
+                weights changed, costs one more evaluation.
 
         Returns:
             A gradient for each weight.
@@ -173,9 +182,9 @@ class FusedNetwork:
         threads = torch.get_num_threads()
         bounds = _chunks(frames, pairs[0], len(energy_gradients), threads)
         status = self._functions.gradient(
-            self._handle, _data(numbers), _data(value_weights), _data(scales),
-            _data(positions), _data(velocities), _data(pairs[0]), _data(pairs[1]), _data(translations),
-            len(bounds), _data(bounds), threads, _pointers(gradients),
+            self._handle, _data(numbers), _data(scales), _data(positions),
+            _data(pairs[0]), _data(pairs[1]), _data(translations), len(bounds), _data(bounds), call,
+            _data(value_weights), _data(velocities), threads, _pointers(gradients),
         )  # fmt: skip
         _check(status)
         return gradients

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ class FusedTraining:
     def __init__(self, potential: Potential) -> None:
         self._network = FusedNetwork(potential)
         self._weights = weights_of(potential.network)
+        self._calls = itertools.count(1)
 
     def __call__(
         self,
@@ -41,8 +43,9 @@ class FusedTraining:
         structures = Structures(
             numbers.numpy(), positions.numpy(), pairs.numpy(), None if translations is None else translations.numpy()
         )
+        call = next(self._calls) if torch.is_grad_enabled() else 0
         energies, forces = _EnergiesAndForces.apply(
-            self._network, structures.checked(), frames, n_frames, *self._weights
+            self._network, call, structures.checked(), frames, n_frames, *self._weights
         )
         return energies, forces
 
@@ -50,11 +53,17 @@ class FusedTraining:
 class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, network: FusedNetwork, structures: Structures, frames: Tensor, n_frames: int, *weights: Tensor
+        ctx: Any,
+        network: FusedNetwork,
+        call: int,
+        structures: Structures,
+        frames: Tensor,
+        n_frames: int,
+        *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
         network.load(weights)
-        result = network.evaluate_frames(structures, frames.numpy(), n_frames)
-        ctx.network, ctx.structures, ctx.frames = network, structures, frames
+        result = network.evaluate_frames(structures, frames.numpy(), n_frames, call)
+        ctx.network, ctx.call, ctx.structures, ctx.frames = network, call, structures, frames
         ctx.save_for_backward(*weights)
         energies = torch.zeros(n_frames, dtype=torch.float64).index_add(0, frames, torch.from_numpy(result.energies))
         return energies, torch.from_numpy(result.forces)
@@ -62,6 +71,11 @@ class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, energy_gradients: Tensor, force_gradients: Tensor) -> tuple[Tensor | None, ...]:
         gradients = ctx.network.gradients(
-            ctx.structures, ctx.frames.numpy(), energy_gradients.numpy(), force_gradients.numpy(), ctx.saved_tensors
+            ctx.structures,
+            ctx.frames.numpy(),
+            energy_gradients.numpy(),
+            force_gradients.numpy(),
+            ctx.saved_tensors,
+            ctx.call,
         )
-        return None, None, None, None, *gradients
+        return None, None, None, None, None, *gradients

@@ -25,15 +25,17 @@
 
 namespace {
 
-// What a thread keeps of its pairs between the forward and the backward pass.
+// What a thread keeps of its pairs between the forward and the backward pass; for a record also arguments of silu
+// and gradients (before the slope of silu).
 template <class Real>
 struct LayerPairs {
-    Array<Real> weights, hidden, hidden_slope, transport, transport_slope;  // hidden: after W4 if pairwise
+    Array<Real> weights, hidden, transport;  // hidden: after W4 if pairwise
+    Array<Real> direction_hidden, transport_hidden, direction_bar, transport_bar, message_bar;
 };
 
-// Frames that one thread takes at once: ranges of atoms and of pairs.
-struct Chunk {
-    int64_t atoms_begin, atoms_end, pairs_begin, pairs_end;
+template <class Real>
+struct LayerSlopes {
+    Array<Real> direction, transport;
 };
 
 // Pairs that are within the cutoff, as r_i - r_j and its length, in Angstrom.
@@ -53,15 +55,34 @@ struct Worker {
     const double *displacement = nullptr, *distance = nullptr;
     Array<Real> unit, unit_bar, radial, radial_slope, radial_bar;  // (pairs, 3), (pairs, basis)
     std::vector<LayerPairs<Real>> layers;
+    std::vector<LayerSlopes<Real>> slopes;
     Array<Real> messages, vectors, direction;    // sums over this thread's pairs, per atom
     Array<Real> tile_a, tile_b, tile_c, tile_d;  // (3 TILE, width) scratch
     Array<double> forces;                        // (atoms, 3)
     double virial[9];
 };
 
+// The same of atoms. Of new_bar and projected there is one for all layers where no record is wanted.
 template <class Real>
 struct LayerAtoms {
-    Array<Real> phi, hidden_slope, vectors, updated;
+    Array<Real> phi, hidden_slope, vectors, updated, new_bar, projected;
+    Array<Real> features, node_hidden, directions, features_bar, phi_bar, node_bar;
+};
+
+// An evaluation by one thread: all values and gradients that training.hpp goes on with.
+template <class Real>
+struct Record {
+    bool pairwise = false;
+    Pairs pairs;
+    Array<Real> unit, radial, radial_slope;
+    Array<Real> features, readout_hidden_1, readout_hidden_2, readout_bar;
+    std::vector<LayerPairs<Real>> layer_pairs;
+    std::vector<LayerAtoms<Real>> layer_atoms;
+
+    // About as many as it takes.
+    static int64_t bytes(const Weights<Real>& weights, int64_t n_atoms, int64_t n_pairs) {
+        return (8 * n_pairs + 22 * n_atoms) * int64_t(weights.layers.size()) * weights.width * int64_t(sizeof(Real));
+    }
 };
 
 template <class Real>
@@ -69,19 +90,19 @@ class Evaluation {
   public:
     explicit Evaluation(const Weights<Real>& weights) : weights_(weights) {}
 
-    // Returns a Status. Pairs count atoms from the origin.
+    // Returns a Status. Pairs count atoms from the origin. With a record it takes one thread.
     int evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions, int64_t candidates,
                  const int64_t* first, const int64_t* second, const double* translations, int threads, double* energies,
-                 double* forces, double* virial, int64_t origin = 0);
+                 double* forces, double* virial, int64_t origin = 0, Record<Real>* record = nullptr);
 
   private:
     const Weights<Real>& weights_;
     int team_ = 1;  // threads that came: fewer than asked for where the system says so
-    bool pairwise_ = false;
+    bool pairwise_ = false, recording_ = false;
     std::vector<Worker<Real>> workers_;
     Pairs pairs_;
     std::vector<LayerAtoms<Real>> atoms_;
-    Array<Real> features_, features_bar_, vectors_bar_, new_bar_, projected_;
+    Array<Real> features_, features_bar_, vectors_bar_, readout_hidden_1_, readout_hidden_2_, readout_bar_;
 
     struct Range {
         int64_t begin, end;
@@ -90,11 +111,18 @@ class Evaluation {
         return {n * thread / threads, n * (thread + 1) / threads};
     }
     static int64_t tiles(int64_t n) { return (n + TILE - 1) / TILE; }
+    // Where to write what is recorded if anything is.
+    Real* place(const Array<Real>& recorded, int64_t start, const Array<Real>& scratch) const {
+        return recording_ ? recorded + start : scratch + 0;
+    }
+    LayerAtoms<Real>& gradients(int l) { return atoms_[recording_ ? l : 0]; }
 
     void find_pairs(Worker<Real>& me, Range range, const double* positions, const int64_t* first, const int64_t* second,
                     const double* translations, int64_t origin);
     void take_share(Worker<Real>& me, int thread, int team);
     void reserve(Worker<Real>& me, int64_t atoms);
+    void reserve_atoms(int64_t n);
+    void give(Record<Real>& record);
     void describe_pairs(Worker<Real>& me);
     void pairs_forward(Worker<Real>& me, int l);
     void pairs_backward(Worker<Real>& me, int l);
@@ -155,12 +183,52 @@ void Evaluation<Real>::reserve(Worker<Real>& me, int64_t atoms) {
     me.messages.reserve(atoms * W);
     me.forces.reserve(3 * atoms);
     me.layers.resize(weights_.layers.size());
+    me.slopes.resize(weights_.layers.size());
     for (size_t l = 0; l < weights_.layers.size(); ++l) {
         LayerPairs<Real>& kept = me.layers[l];
-        for (Array<Real>* array : {&kept.weights, &kept.hidden, &kept.hidden_slope}) array->reserve(n * W);
+        LayerSlopes<Real>& slopes = me.slopes[l];
+        for (Array<Real>* array : {&kept.weights, &kept.hidden, &slopes.direction}) array->reserve(n * W);
         if (l)
-            for (Array<Real>* array : {&kept.transport, &kept.transport_slope}) array->reserve(n * W);
+            for (Array<Real>* array : {&kept.transport, &slopes.transport}) array->reserve(n * W);
+        if (!recording_) continue;
+        for (Array<Real>* array : {&kept.direction_hidden, &kept.message_bar}) array->reserve(n * W);
+        if (pairwise_) kept.direction_bar.reserve(n * W);
+        if (l)
+            for (Array<Real>* array : {&kept.transport_hidden, &kept.transport_bar}) array->reserve(n * W);
     }
+}
+
+template <class Real>
+void Evaluation<Real>::reserve_atoms(int64_t n) {
+    const int64_t W = weights_.width;
+    atoms_.resize(weights_.layers.size());
+    for (auto& layer : atoms_) {
+        for (auto* array : {&layer.phi, &layer.hidden_slope}) array->reserve(n * W);
+        for (auto* array : {&layer.vectors, &layer.updated}) array->reserve(3 * n * W);
+        if (recording_ || &layer == &atoms_[0])
+            for (auto* array : {&layer.new_bar, &layer.projected}) array->reserve(3 * n * W);
+        if (!recording_) continue;
+        for (auto* array : {&layer.features, &layer.node_hidden, &layer.features_bar, &layer.phi_bar, &layer.node_bar})
+            array->reserve(n * W);
+        layer.directions.reserve(3 * n * W);
+    }
+    for (auto* array : {&features_, &features_bar_}) array->reserve(n * W);
+    vectors_bar_.reserve(3 * n * W);
+    if (recording_)
+        for (auto* array : {&readout_hidden_1_, &readout_hidden_2_, &readout_bar_}) array->reserve(n * W);
+}
+
+// What was recorded, in exchange for memory that the record had before.
+template <class Real>
+void Evaluation<Real>::give(Record<Real>& record) {
+    Worker<Real>& me = workers_[0];
+    record.pairwise = pairwise_;
+    std::swap(record.pairs, pairs_);
+    std::swap(record.unit, me.unit), std::swap(record.radial, me.radial);
+    std::swap(record.radial_slope, me.radial_slope);
+    std::swap(record.features, features_), std::swap(record.readout_bar, readout_bar_);
+    std::swap(record.readout_hidden_1, readout_hidden_1_), std::swap(record.readout_hidden_2, readout_hidden_2_);
+    std::swap(record.layer_pairs, me.layers), std::swap(record.layer_atoms, atoms_);
 }
 
 // Directions and radial functions of this thread's pairs.
@@ -185,9 +253,8 @@ void Evaluation<Real>::pairs_forward(Worker<Real>& me, int l) {
     LayerPairs<Real>& kept = me.layers[l];
     const int64_t n = me.n_pairs;
     const int W = weights_.width, N = weights_.basis_width;
-    Real *const weights = kept.weights + 0, *const hidden = kept.hidden + 0,
-                *const hidden_slope = kept.hidden_slope + 0;
-    Real *const transport = kept.transport + 0, *const transport_slope = kept.transport_slope + 0;
+    Real *const weights = kept.weights + 0, *const hidden = kept.hidden + 0, *const transport = kept.transport + 0;
+    Real *const slope = me.slopes[l].direction + 0, *const transport_slope = me.slopes[l].transport + 0;
     const Real* const phi = atoms_[l].phi + 0;
     const Real* const vectors = l ? atoms_[l - 1].vectors + 0 : nullptr;
     Real* const message = me.tile_a + 0;
@@ -210,12 +277,14 @@ void Evaluation<Real>::pairs_forward(Worker<Real>& me, int l) {
             }
         }
         Real* const h = pairwise_ ? me.tile_c + 0 : hidden + start;
-        product(rows, message, W, layer.direction_in.forward, h, W);
-        silu(h, hidden_slope + start, rows * W);
+        Real* before = recording_ ? kept.direction_hidden + start : h;
+        product(rows, message, W, layer.direction_in.forward, before, W);
+        silu(before, h, slope + start, rows * W);
         if (pairwise_) product(rows, h, W, layer.direction_out.forward, hidden + start, W);
         if (l) {
-            product(rows, message, W, layer.transport_in.forward, transport_hidden, W);
-            silu(transport_hidden, transport_slope + start, rows * W);
+            before = place(kept.transport_hidden, start, me.tile_b);
+            product(rows, message, W, layer.transport_in.forward, before, W);
+            silu(before, transport_hidden, transport_slope + start, rows * W);
             product(rows, transport_hidden, W, layer.transport_out.forward, transport + start, W);
         }
         for (int64_t r = 0; r < rows; ++r) {
@@ -248,12 +317,15 @@ void Evaluation<Real>::pairs_forward(Worker<Real>& me, int l) {
 template <class Real>
 void Evaluation<Real>::atoms_phi(Worker<Real>& me, int l, Range atoms) {
     const Layer<Real>& layer = weights_.layers[l];
+    LayerAtoms<Real>& kept = atoms_[l];
     const int W = weights_.width;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = begin * W;
-        product(rows, features_ + start, W, layer.node_in.forward, me.tile_a + 0, W, layer.node_in.b());
-        silu(me.tile_a + 0, atoms_[l].hidden_slope + start, rows * W);
-        product(rows, me.tile_a + 0, W, layer.node_out.forward, atoms_[l].phi + start, W, layer.node_out.b());
+        Real* const before = place(kept.node_hidden, start, me.tile_a);
+        if (recording_) std::copy_n(features_ + start, rows * W, kept.features + start);
+        product(rows, features_ + start, W, layer.node_in.forward, before, W, layer.node_in.b());
+        silu(before, me.tile_a + 0, kept.hidden_slope + start, rows * W);
+        product(rows, me.tile_a + 0, W, layer.node_out.forward, kept.phi + start, W, layer.node_out.b());
     }
 }
 
@@ -268,21 +340,22 @@ void Evaluation<Real>::atoms_forward(Worker<Real>& me, int l, Range atoms) {
     Real* const updated = atoms_[l].updated + 0;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = 3 * begin * W;
-        std::memset(static_cast<void*>(me.tile_a + 0), 0, size_t(3 * rows * W) * sizeof(Real));
+        Real* const directions = place(atoms_[l].directions, start, me.tile_a);
+        std::memset(static_cast<void*>(directions), 0, size_t(3 * rows * W) * sizeof(Real));
         if (l) std::memcpy(vectors + start, atoms_[l - 1].vectors + start, size_t(3 * rows * W) * sizeof(Real));
         else std::memset(static_cast<void*>(vectors + start), 0, size_t(3 * rows * W) * sizeof(Real));
         for (int w = 0; w < team_; ++w) {
             const Worker<Real>& other = workers_[w];
             const Real *direction = other.direction + start, *moved = other.vectors + start;
-            for (int64_t k = 0; k < 3 * rows * W; k += L) at(me.tile_a + k) += load(direction + k);
+            for (int64_t k = 0; k < 3 * rows * W; k += L) at(directions + k) += load(direction + k);
             if (l)
                 for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors + start + k) += load(moved + k);
             const Real* messages = other.messages + begin * W;
             for (int64_t k = 0; k < rows * W; k += L) at(features_ + begin * W + k) += load(messages + k);
         }
         if (pairwise_)
-            for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors + start + k) += load(me.tile_a + k);
-        else product<Real, true>(3 * rows, me.tile_a + 0, W, layer.direction_out.forward, vectors + start, W);
+            for (int64_t k = 0; k < 3 * rows * W; k += L) at(vectors + start + k) += load(directions + k);
+        else product<Real, true>(3 * rows, directions, W, layer.direction_out.forward, vectors + start, W);
         product(3 * rows, vectors + start, W, layer.update.forward, updated + start, W);
         for (int64_t i = begin; i < begin + rows; ++i)
             for (int k = 0; k < W; k += L) {
@@ -304,10 +377,13 @@ void Evaluation<Real>::readout(Worker<Real>& me, Range atoms, const double* scal
     Real *const slope_a = me.tile_c + 0, *const slope_b = me.tile_c + int64_t(TILE) * W;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin);
-        product(rows, features_ + begin * W, W, weights_.readout_in.forward, a, W, weights_.readout_in.b());
-        silu(a, slope_a, rows * W);
-        product(rows, a, W, weights_.readout_hidden.forward, b, W, weights_.readout_hidden.b());
-        silu(b, slope_b, rows * W);
+        Real *const before_a = place(readout_hidden_1_, begin * W, me.tile_a),
+                    *const before_b = place(readout_hidden_2_, begin * W, me.tile_b),
+                    *const a_bar = place(readout_bar_, begin * W, me.tile_a);
+        product(rows, features_ + begin * W, W, weights_.readout_in.forward, before_a, W, weights_.readout_in.b());
+        silu(before_a, a, slope_a, rows * W);
+        product(rows, a, W, weights_.readout_hidden.forward, before_b, W, weights_.readout_hidden.b());
+        silu(before_b, b, slope_b, rows * W);
         for (int64_t r = 0; r < rows; ++r) {
             V total{};
             const Real scale = Real(scales[begin + r]);
@@ -317,8 +393,8 @@ void Evaluation<Real>::readout(Worker<Real>& me, Range atoms, const double* scal
             }
             energies[begin + r] = double(scale * (sum<Real>(total) + weights_.readout_bias));
         }
-        product(rows, b, W, weights_.readout_hidden.backward, a, W);
-        for (int64_t k = 0; k < rows * W; k += L) at(a + k) *= load(slope_a + k);
+        product(rows, b, W, weights_.readout_hidden.backward, a_bar, W);
+        for (int64_t k = 0; k < rows * W; k += L) at(a + k) = load(a_bar + k) * load(slope_a + k);
         product(rows, a, W, weights_.readout_in.backward, features_bar_ + begin * W, W);
     }
 }
@@ -332,19 +408,21 @@ void Evaluation<Real>::atoms_backward(Worker<Real>& me, int l, Range atoms) {
     const bool last = l + 1 == int(weights_.layers.size());
     const Real* const vectors = atoms_[l].vectors + 0;
     const Real* const updated = atoms_[l].updated + 0;
+    Real *const new_bar = gradients(l).new_bar + 0, *const projected = gradients(l).projected + 0;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = 3 * begin * W;
+        if (recording_) std::copy_n(features_bar_ + begin * W, rows * W, atoms_[l].features_bar + begin * W);
         for (int64_t r = 0; r < 3 * rows; ++r) {
             const Real *bar = features_bar_ + (begin + r / 3) * W, *old = vectors_bar_ + start + r * W;
-            Real* const sum = new_bar_ + start + r * W;
+            Real* const sum = new_bar + start + r * W;
             for (int k = 0; k < W; k += L) {
                 at(me.tile_a + r * W + k) = load(bar + k) * load(vectors + start + r * W + k);
                 at(sum + k) = load(bar + k) * load(updated + start + r * W + k);
                 if (!last) at(sum + k) += load(old + k);
             }
         }
-        product<Real, true>(3 * rows, me.tile_a + 0, W, layer.update.backward, new_bar_ + start, W);
-        if (!pairwise_) product(3 * rows, new_bar_ + start, W, layer.direction_out.backward, projected_ + start, W);
+        product<Real, true>(3 * rows, me.tile_a + 0, W, layer.update.backward, new_bar + start, W);
+        if (!pairwise_) product(3 * rows, new_bar + start, W, layer.direction_out.backward, projected + start, W);
     }
 }
 
@@ -355,18 +433,21 @@ void Evaluation<Real>::pairs_backward(Worker<Real>& me, int l) {
     constexpr int L = LANES<Real>;
     const Layer<Real>& layer = weights_.layers[l];
     const LayerPairs<Real>& kept = me.layers[l];
+    const LayerSlopes<Real>& slopes = me.slopes[l];
     const int64_t n = me.n_pairs;
     const int W = weights_.width, N = weights_.basis_width;
     const Real* const phi = atoms_[l].phi + 0;
     const Real* const vectors = l ? atoms_[l - 1].vectors + 0 : nullptr;
-    const Real* const projected = pairwise_ ? new_bar_ + 0 : projected_ + 0;
+    const Real* const new_bar = gradients(l).new_bar + 0;
+    const Real* const projected = pairwise_ ? new_bar : gradients(l).projected + 0;
     Real *const hidden_bar = me.tile_a + 0, *const transport_bar = me.tile_b + 0;
-    Real *const message_bar = me.tile_c + 0, *const product_bar = me.tile_a + 0;
+    Real* const product_bar = me.tile_a + 0;
 
     const int64_t count = tiles(n);
     for (int64_t t = 0; t < count; ++t) {
         const Range tile = share(n, int(t), int(count));
         const int64_t rows = tile.end - tile.begin, start = tile.begin * W;
+        Real* const message_bar = place(kept.message_bar, start, me.tile_c);
         for (int64_t r = 0; r < rows; ++r) {
             const int64_t p = tile.begin + r, i = me.first[p], j = me.second[p];
             const Real* h = kept.hidden + p * W;
@@ -393,7 +474,7 @@ void Evaluation<Real>::pairs_backward(Worker<Real>& me, int l) {
                 const V weight = load(e + k);
                 for (int x = 0; x < 3; ++x) {
                     const int64_t at_i = (3 * i + x) * W + k, at_j = (3 * j + x) * W + k;
-                    const V bar_i = load(new_bar_ + at_i), bar_j = load(new_bar_ + at_j);
+                    const V bar_i = load(new_bar + at_i), bar_j = load(new_bar + at_j);
                     e_bar += bar_i * load(vectors + at_j) + bar_j * load(vectors + at_i);
                     at(me.vectors + at_i) += weight * bar_j;
                     at(me.vectors + at_j) += weight * bar_i;
@@ -401,17 +482,19 @@ void Evaluation<Real>::pairs_backward(Worker<Real>& me, int l) {
                 at(transport_bar + r * W + k) = e_bar;
             }
         }
-        Real* before = hidden_bar;
+        Real *const inner = me.tile_d + 0, *bar = hidden_bar;
         if (pairwise_) {
-            before = me.tile_d + 0;
-            product(rows, hidden_bar, W, layer.direction_out.backward, before, W);
+            bar = place(kept.direction_bar, start, me.tile_d);
+            product(rows, hidden_bar, W, layer.direction_out.backward, bar, W);
         }
-        for (int64_t k = 0; k < rows * W; k += L) at(before + k) *= load(kept.hidden_slope + start + k);
-        product<Real, true>(rows, before, W, layer.direction_in.backward, message_bar, W);
+        for (int64_t k = 0; k < rows * W; k += L)
+            at(inner + k) = load(bar + k) * load(slopes.direction + start + k);
+        product<Real, true>(rows, inner, W, layer.direction_in.backward, message_bar, W);
         if (l) {
-            Real* const inner = me.tile_a + 0;  // hidden_bar is spent
-            product(rows, transport_bar, W, layer.transport_out.backward, inner, W);
-            for (int64_t k = 0; k < rows * W; k += L) at(inner + k) *= load(kept.transport_slope + start + k);
+            bar = place(kept.transport_bar, start, me.tile_d);
+            product(rows, transport_bar, W, layer.transport_out.backward, bar, W);
+            for (int64_t k = 0; k < rows * W; k += L)
+                at(inner + k) = load(bar + k) * load(slopes.transport + start + k);
             product<Real, true>(rows, inner, W, layer.transport_in.backward, message_bar, W);
         }
         for (int64_t r = 0; r < rows; ++r) {
@@ -436,19 +519,23 @@ template <class Real>
 void Evaluation<Real>::atoms_phi_backward(Worker<Real>& me, int l, Range atoms) {
     constexpr int L = LANES<Real>;
     const Layer<Real>& layer = weights_.layers[l];
+    const LayerAtoms<Real>& kept = atoms_[l];
     const int W = weights_.width;
     for (int64_t begin = atoms.begin; begin < atoms.end; begin += TILE) {
         const int64_t rows = std::min<int64_t>(TILE, atoms.end - begin), start = begin * W;
-        std::memset(static_cast<void*>(me.tile_a + 0), 0, size_t(rows * W) * sizeof(Real));
-        std::memcpy(vectors_bar_ + 3 * start, new_bar_ + 3 * start, size_t(3 * rows * W) * sizeof(Real));
+        Real* const phi_bar = place(kept.phi_bar, start, me.tile_a);
+        Real* const bar = place(kept.node_bar, start, me.tile_b);
+        std::memset(static_cast<void*>(phi_bar), 0, size_t(rows * W) * sizeof(Real));
+        std::memcpy(vectors_bar_ + 3 * start, gradients(l).new_bar + 3 * start, size_t(3 * rows * W) * sizeof(Real));
         for (int w = 0; w < team_; ++w) {
             const Worker<Real>& other = workers_[w];
-            for (int64_t k = 0; k < rows * W; k += L) at(me.tile_a + k) += load(other.messages + start + k);
+            for (int64_t k = 0; k < rows * W; k += L) at(phi_bar + k) += load(other.messages + start + k);
             for (int64_t k = 0; k < 3 * rows * W; k += L)
                 at(vectors_bar_ + 3 * start + k) += load(other.vectors + 3 * start + k);
         }
-        product(rows, me.tile_a + 0, W, layer.node_out.backward, me.tile_b + 0, W);
-        for (int64_t k = 0; k < rows * W; k += L) at(me.tile_b + k) *= load(atoms_[l].hidden_slope + start + k);
+        product(rows, phi_bar, W, layer.node_out.backward, bar, W);
+        for (int64_t k = 0; k < rows * W; k += L)
+            at(me.tile_b + k) = load(bar + k) * load(kept.hidden_slope + start + k);
         product<Real, true>(rows, me.tile_b + 0, W, layer.node_in.backward, features_bar_ + start, W);
     }
 }
@@ -480,21 +567,16 @@ template <class Real>
 int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* scales, const double* positions,
                                int64_t candidates, const int64_t* first, const int64_t* second,
                                const double* translations, int threads, double* energies, double* forces,
-                               double* virial, int64_t origin) {
+                               double* virial, int64_t origin, Record<Real>* record) {
     const int W = weights_.width, n_layers = int(weights_.layers.size());
 #ifndef _OPENMP
     threads = 1;
 #endif
     bool exhausted = false;
+    recording_ = record != nullptr;
     try {
         workers_.resize(threads);
-        atoms_.resize(n_layers);
-        for (auto& layer : atoms_) {
-            for (Array<Real>* array : {&layer.phi, &layer.hidden_slope}) array->reserve(n * W);
-            for (Array<Real>* array : {&layer.vectors, &layer.updated}) array->reserve(3 * n * W);
-        }
-        for (Array<Real>* array : {&features_, &features_bar_}) array->reserve(n * W);
-        for (Array<Real>* array : {&vectors_bar_, &new_bar_, &projected_}) array->reserve(3 * n * W);
+        reserve_atoms(n);
     } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
 
 #pragma omp parallel num_threads(threads)
@@ -569,48 +651,72 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
     // An atom whose coordinates are not finite is in no pair, but must not pass unseen.
     for (int64_t k = 0; k < 3 * n; ++k)
         if (!std::isfinite(positions[k])) energies[k / 3] = forces[k] = virial[k % 9] = NAN;
+    if (record) give(*record);
     return DONE;
 }
 
-// Many frames that do not see each other: threads take chunks of whole frames as they come free, each as if it were
-// alone with them. What a frame gives does not depend on the others.
+// Atoms and pairs of many frames that do not see each other, and the chunks of whole frames that threads take.
+struct Chunk {
+    int64_t atoms_begin, atoms_end, pairs_begin, pairs_end;
+
+    bool operator==(const Chunk& other) const {
+        return atoms_begin == other.atoms_begin && atoms_end == other.atoms_end && pairs_begin == other.pairs_begin &&
+               pairs_end == other.pairs_end;
+    }
+};
+struct Frames {
+    const int64_t* numbers;
+    const double *scales, *positions;
+    const int64_t *first, *second;
+    const double* translations;
+    int64_t n_chunks;
+    const Chunk* chunks;
+};
+
+// Threads take chunks as they come free, each as if it were alone. What a frame gives does not depend on the others.
 template <class Real>
 class FrameEvaluation {
   public:
     explicit FrameEvaluation(const Weights<Real>& weights) : weights_(weights) {}
 
-    // Returns a Status.
-    int evaluate(const int64_t* numbers, const double* scales, const double* positions, const int64_t* first,
-                 const int64_t* second, const double* translations, int64_t n_chunks, const Chunk* chunks, int threads,
-                 double* energies, double* forces, double* virial) {
-        std::vector<double> virials(9 * n_chunks);
+    // Returns a Status. The first n_records chunks are recorded.
+    int evaluate(const Frames& frames, int threads, double* energies, double* forces, double* virial,
+                 Record<Real>* records = nullptr, int64_t n_records = 0) {
+        std::vector<double> virials(9 * frames.n_chunks);
         int worst = DONE;
-#ifdef _OPENMP
-        while (int(evaluations_.size()) < threads) evaluations_.push_back(std::make_unique<Evaluation<Real>>(weights_));
+        reserve(threads);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
-#else
-        if (evaluations_.empty()) evaluations_.push_back(std::make_unique<Evaluation<Real>>(weights_));
-#endif
-        for (int64_t c = 0; c < n_chunks; ++c) {
-#ifdef _OPENMP
-            Evaluation<Real>& mine = *evaluations_[omp_get_thread_num()];
-#else
-            Evaluation<Real>& mine = *evaluations_[0];
-#endif
-            const int64_t atom = chunks[c].atoms_begin, pair = chunks[c].pairs_begin;
-            const int status = mine.evaluate(chunks[c].atoms_end - atom, numbers + atom, scales + atom,
-                                             positions + 3 * atom, chunks[c].pairs_end - pair, first + pair,
-                                             second + pair, translations ? translations + 3 * pair : nullptr, 1,
-                                             energies + atom, forces + 3 * atom, virials.data() + 9 * c, atom);
+        for (int64_t c = 0; c < frames.n_chunks; ++c) {
+            const int64_t atom = frames.chunks[c].atoms_begin;
+            const int status = evaluate_chunk(frames, frames.chunks[c], energies + atom, forces + 3 * atom,
+                                              virials.data() + 9 * c, c < n_records ? records + c : nullptr);
             if (status != DONE)
 #pragma omp atomic write
                 worst = status;
         }
         for (int k = 0; k < 9; ++k) {
             virial[k] = 0;
-            for (int64_t c = 0; c < n_chunks; ++c) virial[k] += virials[9 * c + k];
+            for (int64_t c = 0; c < frames.n_chunks; ++c) virial[k] += virials[9 * c + k];
         }
         return worst;
+    }
+
+    // For that many threads, each of which may call evaluate_chunk then; its results start with the chunk's atoms.
+    void reserve(int threads) {
+        while (int(evaluations_.size()) < threads) evaluations_.push_back(std::make_unique<Evaluation<Real>>(weights_));
+    }
+    int evaluate_chunk(const Frames& frames, const Chunk& chunk, double* energies, double* forces, double* virial,
+                       Record<Real>* record) {
+#ifdef _OPENMP
+        Evaluation<Real>& mine = *evaluations_[omp_get_thread_num()];
+#else
+        Evaluation<Real>& mine = *evaluations_[0];
+#endif
+        const int64_t atom = chunk.atoms_begin, pair = chunk.pairs_begin;
+        return mine.evaluate(chunk.atoms_end - atom, frames.numbers + atom, frames.scales + atom,
+                             frames.positions + 3 * atom, chunk.pairs_end - pair, frames.first + pair,
+                             frames.second + pair, frames.translations ? frames.translations + 3 * pair : nullptr, 1,
+                             energies, forces, virial, atom, record);
     }
 
   private:

@@ -14,9 +14,8 @@ struct Network {
 
     Weights<Real> weights;
     Evaluation<Real> evaluation{weights};
-    FrameEvaluation<Real> frames{weights};
     Training<Real> training{weights};
-    std::mutex busy;  // all three keep arrays from call to call
+    std::mutex busy;  // both keep arrays from call to call
 };
 
 template <class Real>
@@ -30,6 +29,7 @@ template <class Real>
 int load(void* network, const void* const* weights) {
     try {
         std::lock_guard<std::mutex> alone(static_cast<Network<Real>*>(network)->busy);
+        static_cast<Network<Real>*>(network)->training.forget();
         static_cast<Network<Real>*>(network)->weights.load(reinterpret_cast<const Real* const*>(weights));
         return DONE;
     } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
@@ -55,20 +55,22 @@ int load(void* network, const void* const* weights) {
     extern "C" int NAME##_evaluate_frames(void* network, const int64_t* numbers, const double* scales,                 \
                                           const double* positions, const int64_t* first, const int64_t* second,        \
                                           const double* translations, int64_t chunks, const int64_t* bounds,           \
-                                          int threads, double* energies, double* forces, double* virial) {             \
+                                          int64_t call, int64_t bytes, int threads, double* energies,                  \
+                                          double* forces, double* virial) {                                            \
         std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
-        return static_cast<Network<REAL>*>(network)->frames.evaluate(                                                  \
-            numbers, scales, positions, first, second, translations, chunks, reinterpret_cast<const Chunk*>(bounds),   \
-            threads, energies, forces, virial);                                                                        \
+        return static_cast<Network<REAL>*>(network)->training.evaluate(                                                \
+            {numbers, scales, positions, first, second, translations, chunks, reinterpret_cast<const Chunk*>(bounds)}, \
+            call, bytes, threads, energies, forces, virial);                                                           \
     }                                                                                                                  \
-    extern "C" int NAME##_gradient(void* network, const int64_t* numbers, const double* value_weights,                 \
-                                   const double* tangent_weights, const double* positions, const double* velocities,   \
-                                   const int64_t* first, const int64_t* second, const double* translations,            \
-                                   int64_t chunks, const int64_t* bounds, int threads, void* const* gradients) {       \
+    extern "C" int NAME##_gradient(void* network, const int64_t* numbers, const double* scales,                        \
+                                   const double* positions, const int64_t* first, const int64_t* second,               \
+                                   const double* translations, int64_t chunks, const int64_t* bounds, int64_t call,    \
+                                   const double* value_weights, const double* velocities, int threads,                 \
+                                   void* const* gradients) {                                                           \
         std::lock_guard<std::mutex> alone(static_cast<Network<REAL>*>(network)->busy);                                 \
         return static_cast<Network<REAL>*>(network)->training.gradient(                                                \
-            numbers, value_weights, tangent_weights, positions, velocities, first, second, translations, chunks,       \
-            reinterpret_cast<const Chunk*>(bounds), threads, reinterpret_cast<REAL* const*>(gradients));               \
+            {numbers, scales, positions, first, second, translations, chunks, reinterpret_cast<const Chunk*>(bounds)}, \
+            call, value_weights, velocities, threads, reinterpret_cast<REAL* const*>(gradients));                      \
     }
 
 INTERFACE(float32, float)

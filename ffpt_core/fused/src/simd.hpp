@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <vector>
@@ -91,34 +92,32 @@ INLINE Vector<Real> exponential(Vector<Real> x) {
     return (V)((I)sum + ((I)shifted << S::MANTISSA));  // these casts keep the bits
 }
 
-// silu(x) in place of x, and its derivative.
+// silu(x) and its derivative; in place of x too.
 template <class Real>
-void silu(Real* values, Real* slopes, int64_t n) {
+void silu(const Real* x, Real* values, Real* slopes, int64_t n) {
     for (int64_t k = 0; k < n; k += LANES<Real>) {
-        const Vector<Real> x = load(values + k);
-        const Vector<Real> s = 1 / (1 + exponential<Real>(-x));
-        const Vector<Real> y = x * s;
+        const Vector<Real> value = load(x + k), s = 1 / (1 + exponential<Real>(-value)), y = value * s;
         at(values + k) = y;
         at(slopes + k) = s + y * (1 - s);
     }
 }
 
-// silu of a value and its tangent, and what their gradients become: x and x_dot are kept, y and y_dot written.
+// The tangent of y = silu(x).
 template <class Real>
-void silu_tangent(const Real* x, const Real* x_dot, Real* y, Real* y_dot, int64_t n) {
+void silu_tangent(const Real* x, const Real* x_dot, Real* y_dot, int64_t n) {
     for (int64_t k = 0; k < n; k += LANES<Real>) {
-        const Vector<Real> value = load(x + k), s = 1 / (1 + exponential<Real>(-value)), silu = value * s;
-        at(y + k) = silu;
-        at(y_dot + k) = (s + silu * (1 - s)) * load(x_dot + k);
+        const Vector<Real> value = load(x + k), s = 1 / (1 + exponential<Real>(-value));
+        at(y_dot + k) = (s + value * s * (1 - s)) * load(x_dot + k);
     }
 }
 
-// Gradients with respect to x and x_dot in place of those with respect to y and y_dot; y and y_dot are written too.
+// Of y = silu(x) and its tangent: gradients with respect to x (in place of that with respect to y) and to x_dot (from
+// y_bar_dot, that with respect to y_dot). y and y_dot are written too.
 template <class Real>
-void silu_tangent_backward(const Real* x, const Real* x_dot, Real* y, Real* y_dot, Real* bar, Real* bar_dot,
-                           int64_t n) {
+void silu_tangent_backward(const Real* x, const Real* x_dot, const Real* y_bar_dot, Real* y, Real* y_dot, Real* bar,
+                           Real* bar_dot, int64_t n) {
     for (int64_t k = 0; k < n; k += LANES<Real>) {
-        const Vector<Real> value = load(x + k), tangent = load(x_dot + k), b_dot = load(bar_dot + k);
+        const Vector<Real> value = load(x + k), tangent = load(x_dot + k), b_dot = load(y_bar_dot + k);
         const Vector<Real> s = 1 / (1 + exponential<Real>(-value)), silu = value * s, rest = 1 - s;
         const Vector<Real> slope = s + silu * rest;
         const Vector<Real> curvature = s * rest * (2 + value * (rest - s));
@@ -248,21 +247,29 @@ void product(int64_t rows, const Real* x, int64_t x_stride, const Matrix<Real>& 
     }
 }
 
-// y += left^T right: (left_width, right_width) from (rows, left_width) and (rows, right_width).
 template <class Real>
-void add_outer(int64_t rows, const Real* left, int64_t left_width, const Real* right, int64_t right_width, Real* y) {
+struct Factors {
+    const Real *left, *right;
+};
+
+// y += the sum of left^T right: (left_width, right_width) from (rows, left_width) and (rows, right_width).
+template <class Real>
+void add_outer(int64_t rows, std::initializer_list<Factors<Real>> factors, int64_t left_width, int64_t right_width,
+               Real* y) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>, ROWS = BLOCK_ROWS >= 12 ? 8 : 4;
     for (int64_t i = 0; i < right_width; i += 2 * L)
         for (int64_t o = 0; o < left_width; o += ROWS) {
             V sums[ROWS][2] = {};
-            const Real *l = left + o, *r = right + i;
-            for (int64_t k = 0; k < rows; ++k, l += left_width, r += right_width) {
-                const V a = load(r), b = load(r + L);
+            for (const auto& factor : factors) {
+                const Real *l = factor.left + o, *r = factor.right + i;
+                for (int64_t k = 0; k < rows; ++k, l += left_width, r += right_width) {
+                    const V a = load(r), b = load(r + L);
 #pragma GCC unroll 8
-                for (int m = 0; m < ROWS; ++m) {
-                    sums[m][0] += l[m] * a;
-                    sums[m][1] += l[m] * b;
+                    for (int m = 0; m < ROWS; ++m) {
+                        sums[m][0] += l[m] * a;
+                        sums[m][1] += l[m] * b;
+                    }
                 }
             }
             Real* out = y + o * right_width + i;

@@ -4,10 +4,12 @@
 //
 //     dL/dw = d/dw [ sum l_E E(x; w) + E_dot(x, v; w) ],  v = -l_F,
 //
-// where E_dot is the derivative of the sum of all energies along v. So the network is evaluated with the tangents of
-// all quantities beside their values (names ending in _dot), and the gradient of that scalar is carried backwards
-// through both (_bar: with respect to a value, _bar_dot: with respect to a tangent). Values and tangents of a tile lie
-// behind one another: one matrix product takes both.
+// where E_dot is the derivative of the sum of all energies along v. The tangents of all quantities (names ending in
+// _dot) follow from their values, and the gradient of that scalar is carried backwards through both (_bar: with respect
+// to a value, _bar_dot: with respect to a tangent). Now _bar_dot is the gradient of the sum of energies with respect to
+// the value, which the forces were made of. So the evaluation of energies and forces is recorded, values and gradients;
+// what is left is a pass forwards for the tangents and one backwards for _bar. Chunks beyond a limit of memory are not
+// recorded but evaluated once more.
 //
 // Frames do not see each other: threads take chunks of whole frames, and add weight gradients to sums of their own.
 #pragma once
@@ -53,137 +55,180 @@ class Training {
   public:
     explicit Training(const Weights<Real>& weights) : weights_(weights) {}
 
-    // Returns a Status. value_weights, tangent_weights: of each atom's energy and of its tangent in the scalar.
-    int gradient(const int64_t* numbers, const double* value_weights, const double* tangent_weights,
-                 const double* positions, const double* velocities, const int64_t* first, const int64_t* second,
-                 const double* translations, int64_t n_chunks, const Chunk* chunks, int threads,
+    // Returns a Status. What gradient() needs is recorded under the number of the call, unless that is 0,
+    // up to so many bytes.
+    int evaluate(const Frames& frames, int64_t call, int64_t bytes, int threads, double* energies, double* forces,
+                 double* virial);
+
+    // Returns a Status. value_weights: of each atom's energy in the scalar. call: that of an evaluation of the same
+    // frames, by these weights; it is repeated where it is not the last one.
+    int gradient(const Frames& frames, int64_t call, const double* value_weights, const double* velocities, int threads,
                  Real* const* gradients);
 
-  private:
-    static constexpr int PAIRS = TILE / 2;  // of a tile: values and tangents of each
+    // To be called when weights have changed.
+    void forget() { n_records_ = 0; }
 
-    struct LayerState {
+  private:
+    struct LayerTangents {
         Array<Real> features, node_hidden, phi, directions, vectors, updated;  // of atoms
         Array<Real> weights, direction_hidden, transport_hidden, transport;    // of pairs
     };
 
     struct Worker {
         Gradient<Real> gradient;
-        std::vector<LayerState> layers;
-        int64_t n_atoms, n_pairs;
-        bool pairwise;  // see evaluation.hpp
-        Array<int32_t> first, second;
-        Array<double> displacement, distance;
-        Array<Real> unit, unit_dot, radial;                            // (pairs, 3) twice, (2 pairs, basis)
-        Array<Real> features, readout_hidden_1, readout_hidden_2;      // (2 atoms, width)
-        Array<Real> features_bar, phi_bar, atoms_a, atoms_b, atoms_c;  // (2 atoms, width)
-        Array<Real> vectors_bar, new_bar, projected, wide;             // (6 atoms, width)
-        Array<Real> message, tile_a, tile_b, tile_c, tile_d;           // (TILE, width)
+        Array<Real> first_phi_bar;      // (species, width)
+        std::vector<char> has_species;  // in any of the chunks
+        Record<Real> record;            // of a chunk without one
+        Array<double> results;
+        std::vector<LayerTangents> layers;
+        Array<Real> unit, radial, features, readout_hidden_1, readout_hidden_2;  // tangents
+        Array<Real> features_bar, phi_bar, vectors_bar, new_bar, projected;
+        Array<Real> atoms_a, atoms_b, atoms_c;                // (2 atoms, width)
+        Array<Real> wide;                                     // (6 atoms, width)
+        Array<Real> message, tile_a, tile_b, tile_c, tile_d;  // (2 TILE, width)
     };
 
     const Weights<Real>& weights_;
+    FrameEvaluation<Real> evaluation_{weights_};
+    std::vector<Record<Real>> records_;
+    std::vector<Chunk> chunks_;
+    int64_t n_records_ = 0, call_ = 0;  // of the last call
     std::vector<Worker> workers_;
 
     struct Tile {
         int64_t begin, rows;
     };
-    static int64_t tiles(int64_t n) { return (n + PAIRS - 1) / PAIRS; }
+    static int64_t tiles(int64_t n) { return (n + TILE - 1) / TILE; }
     static Tile tile(int64_t n, int64_t t) {
         const int64_t count = tiles(n), begin = n * t / count;
         return {begin, n * (t + 1) / count - begin};
     }
 
-    void take_pairs(Worker& me, const Chunk& chunk, const double* x, const double* v, const int64_t* first,
-                    const int64_t* second, const double* translations);
-    void reserve(Worker& me);
-    void atoms_phi(Worker& me, int l);
-    void messages(Worker& me, int l, Tile tile);
-    void pairs_forward(Worker& me, int l);
-    void atoms_forward(Worker& me, int l);
-    void readout(Worker& me, const double* value_weights, const double* tangent_weights);
-    void atoms_backward(Worker& me, int l);
-    void pairs_backward(Worker& me, int l);
-    void atoms_phi_backward(Worker& me, int l);
-    void process(Worker& me, const Chunk& chunk, const int64_t* numbers, const double* value_weights,
-                 const double* tangent_weights);
-    static void add_rows(int64_t rows, const Real* values, int width, Real* sums);
+    static int64_t atoms(const Chunk& chunk) { return chunk.atoms_end - chunk.atoms_begin; }
+    const Record<Real>& recorded(Worker& me, const Frames& frames, int64_t chunk);
+    void reserve(Worker& me, int64_t atoms, int64_t pairs);
+    void reserve_gradient(Worker& me);
+    void describe_pairs(Worker& me, const Record<Real>& record, const double* velocities);
+    void atoms_phi(Worker& me, const LayerAtoms<Real>& values, int64_t n, int l);
+    void messages(Worker& me, const Record<Real>& record, int l, Tile tile);
+    void pairs_forward(Worker& me, const Record<Real>& record, int64_t n, int l);
+    void atoms_forward(Worker& me, const Record<Real>& record, int64_t n, int l);
+    void readout(Worker& me, const Record<Real>& record, int64_t n, const double* value_weights, const double* scales);
+    void atoms_backward(Worker& me, const Record<Real>& record, int64_t n, int l);
+    void pairs_backward(Worker& me, const Record<Real>& record, int64_t n, int l);
+    void atoms_phi_backward(Worker& me, const LayerAtoms<Real>& values, int64_t n, int l);
+    void first_phi_backward(Worker& me);
+    void process(Worker& me, const Record<Real>& record, const Frames& frames, const Chunk& chunk,
+                 const double* value_weights, const double* velocities);
+    static void add_rows(int64_t rows, const Real* values, int64_t width, Real* sums);
 };
 
-// Geometry and its tangents of the pairs of a chunk that are within the cutoff; atoms are counted from the chunk's.
 template <class Real>
-void Training<Real>::take_pairs(Worker& me, const Chunk& chunk, const double* x, const double* v, const int64_t* first,
-                                const int64_t* second, const double* translations) {
-    const int64_t most = chunk.pairs_end - chunk.pairs_begin;
-    me.n_atoms = chunk.atoms_end - chunk.atoms_begin;
-    me.first.reserve(most), me.second.reserve(most), me.displacement.reserve(6 * most), me.distance.reserve(most);
-    int64_t m = 0;
-    for (int64_t p = chunk.pairs_begin; p < chunk.pairs_end; ++p) {
-        const int64_t i = first[p], j = second[p];
-        double d[3], squared = 0;
-        for (int k = 0; k < 3; ++k) {
-            d[k] = x[3 * i + k] - x[3 * j + k] + (translations ? translations[3 * p + k] : 0.0);
-            squared += d[k] * d[k];
-        }
-        if (!(squared < weights_.cutoff * weights_.cutoff)) continue;
-        me.first[m] = int32_t(i - chunk.atoms_begin), me.second[m] = int32_t(j - chunk.atoms_begin);
-        for (int k = 0; k < 3; ++k) {
-            me.displacement[6 * m + k] = d[k];
-            me.displacement[6 * m + 3 + k] = v[3 * i + k] - v[3 * j + k];
-        }
-        me.distance[m++] = std::sqrt(squared);
+int Training<Real>::evaluate(const Frames& frames, int64_t call, int64_t bytes, int threads, double* energies,
+                             double* forces, double* virial) {
+    if (!call) return evaluation_.evaluate(frames, threads, energies, forces, virial);
+    n_records_ = 0, call_ = call;
+    int64_t count = 0;
+    for (; count < frames.n_chunks; ++count) {
+        const Chunk& chunk = frames.chunks[count];
+        bytes -= Record<Real>::bytes(weights_, atoms(chunk), chunk.pairs_end - chunk.pairs_begin);
+        if (bytes < 0) break;
     }
-    me.n_pairs = m;
-    me.pairwise = m < 3 * me.n_atoms;
+    try {
+        if (int64_t(records_.size()) < count) records_.resize(count);
+        chunks_.assign(frames.chunks, frames.chunks + count);
+    } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
+    const int status = evaluation_.evaluate(frames, threads, energies, forces, virial, records_.data(), count);
+    if (status == DONE) n_records_ = count;
+    return status;
+}
+
+// The record of a chunk, made now where there is none. Throws std::bad_alloc.
+template <class Real>
+const Record<Real>& Training<Real>::recorded(Worker& me, const Frames& frames, int64_t c) {
+    const Chunk& chunk = frames.chunks[c];
+    if (c < n_records_ && chunks_[c] == chunk) return records_[c];
+    const int64_t n = atoms(chunk);
+    double* const results = me.results.reserve(4 * n + 9);
+    const int status =
+        evaluation_.evaluate_chunk(frames, chunk, results, results + n, results + 4 * n, &me.record);
+    if (status != DONE) throw std::bad_alloc();
+    return me.record;
 }
 
 template <class Real>
-void Training<Real>::reserve(Worker& me) {
-    const int64_t n = me.n_atoms, p = me.n_pairs, W = weights_.width, N = weights_.basis_width;
+void Training<Real>::reserve(Worker& me, int64_t n, int64_t p) {
+    const int64_t W = weights_.width;
     me.layers.resize(weights_.layers.size());
-    for (auto& kept : me.layers) {
-        for (auto* array : {&kept.features, &kept.node_hidden, &kept.phi}) array->reserve(2 * n * W);
-        for (auto* array : {&kept.directions, &kept.vectors, &kept.updated}) array->reserve(6 * n * W);
-        for (auto* array : {&kept.weights, &kept.direction_hidden, &kept.transport_hidden, &kept.transport})
-            array->reserve(2 * p * W);
+    for (auto& dot : me.layers) {
+        for (auto* array : {&dot.features, &dot.node_hidden, &dot.phi}) array->reserve(n * W);
+        for (auto* array : {&dot.directions, &dot.vectors, &dot.updated}) array->reserve(3 * n * W);
+        for (auto* array : {&dot.weights, &dot.direction_hidden, &dot.transport_hidden, &dot.transport})
+            array->reserve(p * W);
     }
-    me.unit.reserve(3 * p), me.unit_dot.reserve(3 * p), me.radial.reserve(2 * p * N);
-    for (auto* array : {&me.features, &me.readout_hidden_1, &me.readout_hidden_2, &me.features_bar, &me.phi_bar,
-                        &me.atoms_a, &me.atoms_b, &me.atoms_c})
-        array->reserve(2 * n * W);
-    for (auto* array : {&me.vectors_bar, &me.new_bar, &me.projected, &me.wide}) array->reserve(6 * n * W);
-    for (auto* array : {&me.message, &me.tile_a, &me.tile_b, &me.tile_c, &me.tile_d}) array->reserve(TILE * W);
+    me.unit.reserve(3 * p), me.radial.reserve(p * weights_.basis_width);
+    for (auto* array : {&me.features, &me.readout_hidden_1, &me.readout_hidden_2, &me.features_bar, &me.phi_bar})
+        array->reserve(n * W);
+    for (auto* array : {&me.vectors_bar, &me.new_bar, &me.projected}) array->reserve(3 * n * W);
+    for (auto* array : {&me.atoms_a, &me.atoms_b, &me.atoms_c}) array->reserve(2 * n * W);
+    me.wide.reserve(6 * n * W);
+    for (auto* array : {&me.message, &me.tile_a, &me.tile_b, &me.tile_c, &me.tile_d}) array->reserve(2 * TILE * W);
 }
 
-// phi of a layer. The first layer's has no tangent.
 template <class Real>
-void Training<Real>::atoms_phi(Worker& me, int l) {
+void Training<Real>::reserve_gradient(Worker& me) {
+    const auto reserve = [](Array<Real>& array, int rows, int columns) {
+        const int64_t size = int64_t(padded<Real>(rows)) * padded<Real>(columns);
+        array.reserve(size);
+        array.zero(size);
+    };
+    me.gradient.each(weights_, reserve);
+    reserve(me.first_phi_bar, weights_.n_species, weights_.features);
+    me.has_species.assign(weights_.n_species, 0);
+}
+
+// Tangents of the directions and radial functions of pairs.
+template <class Real>
+void Training<Real>::describe_pairs(Worker& me, const Record<Real>& record, const double* v) {
+    const Pairs& pairs = record.pairs;
+    const int64_t N = weights_.basis_width;
+    for (int64_t p = 0; p < pairs.count; ++p) {
+        const double *d = pairs.displacement + 3 * p, r = pairs.distance[p];
+        double d_dot[3], r_dot = 0;
+        for (int k = 0; k < 3; ++k) {
+            d_dot[k] = v[3 * pairs.first[p] + k] - v[3 * pairs.second[p] + k];
+            r_dot += d[k] * d_dot[k] / r;
+        }
+        for (int k = 0; k < 3; ++k) me.unit[3 * p + k] = Real((d_dot[k] - d[k] / r * r_dot) / r);
+        for (int64_t k = p * N; k < (p + 1) * N; ++k) me.radial[k] = record.radial_slope[k] * Real(r_dot);
+    }
+}
+
+// Tangents of phi. The first layer's are zero.
+template <class Real>
+void Training<Real>::atoms_phi(Worker& me, const LayerAtoms<Real>& values, int64_t n, int l) {
     const auto& layer = weights_.layers[l];
-    LayerState& kept = me.layers[l];
-    const int64_t n = me.n_atoms, W = weights_.width, half = n * W;
-    std::memcpy(kept.features + 0, me.features + 0, size_t(2 * half) * sizeof(Real));
-    product(n, kept.features + 0, W, layer.node_in.forward, kept.node_hidden + 0, W, layer.node_in.b());
-    if (l) product(n, kept.features + half, W, layer.node_in.forward, kept.node_hidden + half, W);
-    else std::memset(static_cast<void*>(kept.node_hidden + half), 0, size_t(half) * sizeof(Real));
-    silu_tangent(kept.node_hidden + 0, kept.node_hidden + half, me.atoms_a + 0, me.atoms_a + half, half);
-    product(n, me.atoms_a + 0, W, layer.node_out.forward, kept.phi + 0, W, layer.node_out.b());
-    if (l) product(n, me.atoms_a + half, W, layer.node_out.forward, kept.phi + half, W);
-    else std::memset(static_cast<void*>(kept.phi + half), 0, size_t(half) * sizeof(Real));
+    LayerTangents& dot = me.layers[l];
+    const int64_t W = weights_.width;
+    std::copy_n(me.features + 0, n * W, dot.features + 0);
+    product(n, dot.features + 0, W, layer.node_in.forward, dot.node_hidden + 0, W);
+    silu_tangent(values.node_hidden + 0, dot.node_hidden + 0, me.atoms_a + 0, n * W);
+    product(n, me.atoms_a + 0, W, layer.node_out.forward, dot.phi + 0, W);
 }
 
-// Messages of a tile of pairs and their tangents, from the kept radial weights.
+// Messages of a tile of pairs and, behind them, their tangents.
 template <class Real>
-void Training<Real>::messages(Worker& me, int l, Tile tile) {
+void Training<Real>::messages(Worker& me, const Record<Real>& record, int l, Tile tile) {
     typedef Vector<Real> V;
-    const LayerState& kept = me.layers[l];
-    const int64_t W = weights_.width, half = me.n_atoms * W, rows = tile.rows;
-    const Real* const phi = kept.phi + 0;
+    const int64_t W = weights_.width, rows = tile.rows;
+    const Real *const phi = record.layer_atoms[l].phi + 0, *const phi_dot = me.layers[l].phi + 0;
     for (int64_t r = 0; r < rows; ++r) {
-        const int64_t i = me.first[tile.begin + r] * W, j = me.second[tile.begin + r] * W;
-        const Real *w = kept.weights + (2 * tile.begin + r) * W, *w_dot = w + rows * W;
+        const int64_t p = tile.begin + r, i = record.pairs.first[p] * W, j = record.pairs.second[p] * W;
+        const Real *w = record.layer_pairs[l].weights + p * W, *w_dot = me.layers[l].weights + p * W;
         Real *m = me.message + r * W, *m_dot = m + rows * W;
         for (int64_t k = 0; k < W; k += LANES<Real>) {
             const V phi_i = load(phi + i + k), phi_j = load(phi + j + k), product = phi_i * phi_j;
-            const V product_dot = load(phi + half + i + k) * phi_j + phi_i * load(phi + half + j + k);
+            const V product_dot = load(phi_dot + i + k) * phi_j + phi_i * load(phi_dot + j + k);
             at(m + k) = load(w + k) * product;
             at(m_dot + k) = load(w_dot + k) * product + load(w + k) * product_dot;
         }
@@ -191,68 +236,59 @@ void Training<Real>::messages(Worker& me, int l, Tile tile) {
 }
 
 template <class Real>
-void Training<Real>::pairs_forward(Worker& me, int l) {
+void Training<Real>::pairs_forward(Worker& me, const Record<Real>& record, int64_t n, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     const auto& layer = weights_.layers[l];
-    LayerState& kept = me.layers[l];
-    const int64_t n = me.n_atoms, W = weights_.width, N = weights_.basis_width, half = n * W, wide = 3 * n * W;
-    const Real* const old = l ? me.layers[l - 1].vectors + 0 : nullptr;
-    Real* const vectors = kept.vectors + 0;
-    Real* const directions = me.pairwise ? vectors : kept.directions + 0;
-    if (!me.pairwise) kept.directions.zero(2 * wide);
-    if (l) std::memcpy(vectors, old, size_t(2 * wide) * sizeof(Real));
-    else kept.vectors.zero(2 * wide);
-    for (int64_t t = 0; t < tiles(me.n_pairs); ++t) {
-        const Tile here = tile(me.n_pairs, t);
-        const int64_t rows = here.rows, start = 2 * here.begin * W, size = rows * W;
-        product(2 * rows, me.radial + 2 * here.begin * N, N, layer.radial.forward, kept.weights + start, W);
-        messages(me, l, here);
-        product(2 * rows, me.message + 0, W, layer.direction_in.forward, kept.direction_hidden + start, W);
-        silu_tangent(kept.direction_hidden + start, kept.direction_hidden + start + size, me.tile_a + 0,
-                     me.tile_a + size, size);
+    const LayerPairs<Real>& values = record.layer_pairs[l];
+    LayerTangents& dot = me.layers[l];
+    const int64_t W = weights_.width, N = weights_.basis_width;
+    const Real* const old = l ? record.layer_atoms[l - 1].vectors + 0 : nullptr;
+    const Real* const old_dot = l ? me.layers[l - 1].vectors + 0 : nullptr;
+    Real *const features = me.features + 0, *const vectors = dot.vectors + 0;
+    Real* const directions = record.pairwise ? vectors : dot.directions + 0;
+    if (!record.pairwise) dot.directions.zero(3 * n * W);
+    if (l) std::copy_n(old_dot, 3 * n * W, vectors);
+    else dot.vectors.zero(3 * n * W);
+    for (int64_t t = 0; t < tiles(record.pairs.count); ++t) {
+        const Tile here = tile(record.pairs.count, t);
+        const int64_t rows = here.rows, start = here.begin * W;
+        const Real *const message_dot = me.message + rows * W, *h_dot = me.tile_a + 0;
+        product(rows, me.radial + here.begin * N, N, layer.radial.forward, dot.weights + start, W);
+        messages(me, record, l, here);
+        product(rows, message_dot, W, layer.direction_in.forward, dot.direction_hidden + start, W);
+        silu_tangent(values.direction_hidden + start, dot.direction_hidden + start, me.tile_a + 0, rows * W);
         if (l) {
-            product(2 * rows, me.message + 0, W, layer.transport_in.forward, kept.transport_hidden + start, W);
-            silu_tangent(kept.transport_hidden + start, kept.transport_hidden + start + size, me.tile_b + 0,
-                         me.tile_b + size, size);
-            product(2 * rows, me.tile_b + 0, W, layer.transport_out.forward, kept.transport + start, W);
+            product(rows, message_dot, W, layer.transport_in.forward, dot.transport_hidden + start, W);
+            silu_tangent(values.transport_hidden + start, dot.transport_hidden + start, me.tile_b + 0, rows * W);
+            product(rows, me.tile_b + 0, W, layer.transport_out.forward, dot.transport + start, W);
         }
-        Real* h = me.tile_a + 0;
-        if (me.pairwise) {
-            h = me.tile_c + 0;
-            product(2 * rows, me.tile_a + 0, W, layer.direction_out.forward, h, W);
+        if (record.pairwise) {
+            product(rows, me.tile_a + 0, W, layer.direction_out.forward, me.tile_c + 0, W);
+            h_dot = me.tile_c + 0;
         }
-        const Real* const h_dot = h + size;
         for (int64_t r = 0; r < rows; ++r) {
-            const int64_t p = here.begin + r, i = me.first[p], j = me.second[p];
-            const Real *m = me.message + r * W, *m_dot = m + size;
+            const int64_t p = here.begin + r, i = record.pairs.first[p], j = record.pairs.second[p];
             for (int64_t k = 0; k < W; k += L) {
-                const V value = load(m + k), tangent = load(m_dot + k);
-                at(me.features + i * W + k) += value;
-                at(me.features + j * W + k) += value;
-                at(me.features + half + i * W + k) += tangent;
-                at(me.features + half + j * W + k) += tangent;
+                const V tangent = load(message_dot + r * W + k);
+                at(features + i * W + k) += tangent;
+                at(features + j * W + k) += tangent;
             }
+            const Real* const h = values.hidden + p * W;
             for (int x = 0; x < 3; ++x) {
-                const Real u = me.unit[3 * p + x], u_dot = me.unit_dot[3 * p + x];
+                const Real u = record.unit[3 * p + x], u_dot = me.unit[3 * p + x];
                 const int64_t at_i = (3 * i + x) * W, at_j = (3 * j + x) * W;
                 for (int64_t k = 0; k < W; k += L) {
-                    const V value = load(h + r * W + k) * u;
-                    const V tangent = load(h_dot + r * W + k) * u + load(h + r * W + k) * u_dot;
-                    at(directions + at_i + k) += value;
-                    at(directions + at_j + k) -= value;
-                    at(directions + wide + at_i + k) += tangent;
-                    at(directions + wide + at_j + k) -= tangent;
+                    const V tangent = load(h_dot + r * W + k) * u + load(h + k) * u_dot;
+                    at(directions + at_i + k) += tangent;
+                    at(directions + at_j + k) -= tangent;
                 }
                 if (!l) continue;
-                const Real *e = kept.transport + start + r * W, *e_dot = e + size;
+                const Real *e = values.transport + p * W, *e_dot = dot.transport + p * W;
                 for (int64_t k = 0; k < W; k += L) {
                     const V weight = load(e + k), weight_dot = load(e_dot + k);
-                    const V f_i = load(old + at_i + k), f_j = load(old + at_j + k);
-                    at(vectors + at_i + k) += weight * f_j;
-                    at(vectors + at_j + k) += weight * f_i;
-                    at(vectors + wide + at_i + k) += weight_dot * f_j + weight * load(old + wide + at_j + k);
-                    at(vectors + wide + at_j + k) += weight_dot * f_i + weight * load(old + wide + at_i + k);
+                    at(vectors + at_i + k) += weight_dot * load(old + at_j + k) + weight * load(old_dot + at_j + k);
+                    at(vectors + at_j + k) += weight_dot * load(old + at_i + k) + weight * load(old_dot + at_i + k);
                 }
             }
         }
@@ -260,267 +296,272 @@ void Training<Real>::pairs_forward(Worker& me, int l) {
 }
 
 template <class Real>
-void Training<Real>::atoms_forward(Worker& me, int l) {
-    typedef Vector<Real> V;
+void Training<Real>::atoms_forward(Worker& me, const Record<Real>& record, int64_t n, int l) {
     const auto& layer = weights_.layers[l];
-    LayerState& kept = me.layers[l];
-    const int64_t n = me.n_atoms, W = weights_.width, half = n * W, wide = 3 * n * W;
-    if (!me.pairwise)
-        product<Real, true>(6 * n, kept.directions + 0, W, layer.direction_out.forward, kept.vectors + 0, W);
-    product(6 * n, kept.vectors + 0, W, layer.update.forward, kept.updated + 0, W);
+    const LayerAtoms<Real>& values = record.layer_atoms[l];
+    LayerTangents& dot = me.layers[l];
+    const int64_t W = weights_.width;
+    if (!record.pairwise)
+        product<Real, true>(3 * n, dot.directions + 0, W, layer.direction_out.forward, dot.vectors + 0, W);
+    product(3 * n, dot.vectors + 0, W, layer.update.forward, dot.updated + 0, W);
     for (int64_t row = 0; row < 3 * n; ++row)
-        for (int64_t k = 0; k < W; k += LANES<Real>) {
-            const int64_t here = row * W + k, atom = row / 3 * W + k;
-            const V f = load(kept.vectors + here), t = load(kept.updated + here);
-            at(me.features + atom) += f * t;
-            at(me.features + half + atom) +=
-                load(kept.vectors + wide + here) * t + f * load(kept.updated + wide + here);
-        }
+        for (int64_t k = row * W, atom = row / 3 * W; k < (row + 1) * W; k += LANES<Real>, atom += LANES<Real>)
+            at(me.features + atom) += load(dot.vectors + k) * load(values.updated + k) +
+                                      load(values.vectors + k) * load(dot.updated + k);
 }
 
 // Sums of rows: gradients of biases.
 template <class Real>
-void Training<Real>::add_rows(int64_t rows, const Real* values, int width, Real* sums) {
+void Training<Real>::add_rows(int64_t rows, const Real* values, int64_t width, Real* sums) {
     for (int64_t r = 0; r < rows; ++r)
-        for (int k = 0; k < width; k += LANES<Real>) at(sums + k) += load(values + r * width + k);
+        for (int64_t k = 0; k < width; k += LANES<Real>) at(sums + k) += load(values + r * width + k);
 }
 
 template <class Real>
-void Training<Real>::readout(Worker& me, const double* value_weights, const double* tangent_weights) {
+void Training<Real>::readout(Worker& me, const Record<Real>& record, int64_t n, const double* value_weights,
+                             const double* scales) {
     typedef Vector<Real> V;
-    const int64_t n = me.n_atoms, W = weights_.width, half = n * W;
+    const int64_t W = weights_.width, half = n * W;
     Gradient<Real>& gradient = me.gradient;
     const auto &in = weights_.readout_in, &hidden = weights_.readout_hidden;
-    Real *const x1 = me.readout_hidden_1 + 0, *const x2 = me.readout_hidden_2 + 0;
-    Real *const y1 = me.atoms_a + 0, *const y2 = me.atoms_b + 0, *const bar = me.atoms_c + 0,
-                *const inner = me.features_bar + 0;
-    product(n, me.features + 0, W, in.forward, x1, W, in.b());
-    product(n, me.features + half, W, in.forward, x1 + half, W);
-    silu_tangent(x1, x1 + half, y1, y1 + half, half);
-    product(n, y1, W, hidden.forward, x2, W, hidden.b());
-    product(n, y1 + half, W, hidden.forward, x2 + half, W);
+    const Real *const x1 = record.readout_hidden_1 + 0, *const x2 = record.readout_hidden_2 + 0;
+    Real *const x1_dot = me.readout_hidden_1 + 0, *const x2_dot = me.readout_hidden_2 + 0;
+    Real *const y = me.atoms_a + 0, *const bar = me.atoms_b + 0, *const inner = me.atoms_c + 0;
+    Real *const y_dot = y + half, *const bar_dot = bar + half, *const inner_dot = inner + half;
+    product(n, me.features + 0, W, in.forward, x1_dot, W);
+    silu_tangent(x1, x1_dot, y_dot, half);
+    product(n, y_dot, W, hidden.forward, x2_dot, W);
     for (int64_t i = 0; i < n; ++i) {
-        const Real value = Real(value_weights[i]), tangent = Real(tangent_weights[i]);
         for (int64_t k = 0; k < W; k += LANES<Real>) {
             const V weight = load(weights_.readout_out + k);
-            at(bar + i * W + k) = value * weight;
-            at(bar + half + i * W + k) = tangent * weight;
+            at(bar + i * W + k) = Real(value_weights[i]) * weight;
+            at(bar_dot + i * W + k) = Real(scales[i]) * weight;
         }
-        gradient.readout_out_bias[0] += value;
+        gradient.readout_out_bias[0] += Real(value_weights[i]);
     }
-    silu_tangent_backward(x2, x2 + half, y2, y2 + half, bar, bar + half, half);
-    for (int64_t i = 0; i < n; ++i) {
-        const Real value = Real(value_weights[i]), tangent = Real(tangent_weights[i]);
+    silu_tangent_backward(x2, x2_dot, bar_dot, y, y_dot, bar, bar_dot, half);
+    for (int64_t i = 0; i < n; ++i)
         for (int64_t k = 0; k < W; k += LANES<Real>)
-            at(gradient.readout_out + k) += value * load(y2 + i * W + k) + tangent * load(y2 + half + i * W + k);
-    }
-    add_outer(2 * n, bar, W, y1, W, gradient.readout_hidden + 0);
+            at(gradient.readout_out + k) +=
+                Real(value_weights[i]) * load(y + i * W + k) + Real(scales[i]) * load(y_dot + i * W + k);
+    product(n, bar, W, hidden.backward, inner, W);
+    silu_tangent_backward(x1, x1_dot, record.readout_bar + 0, y, y_dot, inner, inner_dot, half);
+    add_outer<Real>(n, {{bar, y}, {bar_dot, y_dot}}, W, W, gradient.readout_hidden + 0);
     add_rows(n, bar, W, gradient.readout_hidden_bias + 0);
-    product(2 * n, bar, W, hidden.backward, inner, W);
-    silu_tangent_backward(x1, x1 + half, y1, y1 + half, inner, inner + half, half);
-    add_outer(2 * n, inner, W, me.features + 0, W, gradient.readout_in + 0);
+    add_outer<Real>(n, {{inner, record.features + 0}, {inner_dot, me.features + 0}}, W, W, gradient.readout_in + 0);
     add_rows(n, inner, W, gradient.readout_in_bias + 0);
-    product(2 * n, inner, W, in.backward, bar, W);
-    std::memcpy(me.features_bar + 0, bar, size_t(2 * half) * sizeof(Real));
+    product(n, inner, W, in.backward, me.features_bar + 0, W);
 }
 
 // Gradients with respect to a layer's new vectors, of Wu and of W4.
 template <class Real>
-void Training<Real>::atoms_backward(Worker& me, int l) {
+void Training<Real>::atoms_backward(Worker& me, const Record<Real>& record, int64_t n, int l) {
     typedef Vector<Real> V;
     const auto& layer = weights_.layers[l];
-    LayerState& kept = me.layers[l];
+    const LayerAtoms<Real>& values = record.layer_atoms[l];
+    const LayerTangents& dot = me.layers[l];
     LayerGradient<Real>& gradient = me.gradient.layers[l];
-    const int64_t n = me.n_atoms, W = weights_.width, half = n * W, wide = 3 * n * W;
+    const int64_t W = weights_.width;
     const bool last = l + 1 == int(weights_.layers.size());
-    Real* const updated_bar = me.wide + 0;
+    Real *const updated_bar = me.wide + 0, *const updated_bar_dot = me.wide + 3 * n * W;
     for (int64_t row = 0; row < 3 * n; ++row)
-        for (int64_t k = 0; k < W; k += LANES<Real>) {
-            const int64_t here = row * W + k, atom = row / 3 * W + k;
-            const V bar = load(me.features_bar + atom), bar_dot = load(me.features_bar + half + atom);
-            const V f = load(kept.vectors + here), f_dot = load(kept.vectors + wide + here);
-            const V t = load(kept.updated + here), t_dot = load(kept.updated + wide + here);
-            V next{}, next_dot{};
-            if (!last) next = load(me.vectors_bar + here), next_dot = load(me.vectors_bar + wide + here);
-            at(updated_bar + here) = bar * f + bar_dot * f_dot;
-            at(updated_bar + wide + here) = bar_dot * f;
-            at(me.new_bar + here) = next + bar * t + bar_dot * t_dot;
-            at(me.new_bar + wide + here) = next_dot + bar_dot * t;
+        for (int64_t k = row * W, atom = row / 3 * W; k < (row + 1) * W; k += LANES<Real>, atom += LANES<Real>) {
+            const V bar = load(me.features_bar + atom), bar_dot = load(values.features_bar + atom);
+            const V f = load(values.vectors + k), f_dot = load(dot.vectors + k);
+            const V next = last ? V{} : load(me.vectors_bar + k);
+            at(updated_bar + k) = bar * f + bar_dot * f_dot;
+            at(updated_bar_dot + k) = bar_dot * f;
+            at(me.new_bar + k) = next + bar * load(values.updated + k) + bar_dot * load(dot.updated + k);
         }
-    add_outer(6 * n, updated_bar, W, kept.vectors + 0, W, gradient.update + 0);
-    product<Real, true>(6 * n, updated_bar, W, layer.update.backward, me.new_bar + 0, W);
-    if (me.pairwise) return;
-    add_outer(6 * n, me.new_bar + 0, W, kept.directions + 0, W, gradient.direction_out + 0);
-    product(6 * n, me.new_bar + 0, W, layer.direction_out.backward, me.projected + 0, W);
+    add_outer<Real>(3 * n, {{updated_bar, values.vectors + 0}, {updated_bar_dot, dot.vectors + 0}}, W, W,
+                    gradient.update + 0);
+    product<Real, true>(3 * n, updated_bar, W, layer.update.backward, me.new_bar + 0, W);
+    if (record.pairwise) return;
+    add_outer<Real>(3 * n, {{me.new_bar + 0, values.directions + 0}, {values.new_bar + 0, dot.directions + 0}}, W, W,
+                    gradient.direction_out + 0);
+    product(3 * n, me.new_bar + 0, W, layer.direction_out.backward, me.projected + 0, W);
 }
 
 template <class Real>
-void Training<Real>::pairs_backward(Worker& me, int l) {
+void Training<Real>::pairs_backward(Worker& me, const Record<Real>& record, int64_t n, int l) {
     typedef Vector<Real> V;
     constexpr int L = LANES<Real>;
     const auto& layer = weights_.layers[l];
-    LayerState& kept = me.layers[l];
+    const LayerAtoms<Real>& atoms = record.layer_atoms[l];
+    const LayerPairs<Real>& values = record.layer_pairs[l];
+    const LayerTangents& dot = me.layers[l];
     LayerGradient<Real>& gradient = me.gradient.layers[l];
-    const int64_t n = me.n_atoms, W = weights_.width, N = weights_.basis_width, half = n * W, wide = 3 * n * W;
-    const Real* const old = l ? me.layers[l - 1].vectors + 0 : nullptr;
-    const Real *const new_bar = me.new_bar + 0, *const phi = kept.phi + 0;
-    const Real* const projected = me.pairwise ? new_bar : me.projected + 0;
-    me.phi_bar.zero(2 * half);
-    if (l) std::memcpy(me.vectors_bar + 0, new_bar, size_t(2 * wide) * sizeof(Real));
-    for (int64_t t = 0; t < tiles(me.n_pairs); ++t) {
-        const Tile here = tile(me.n_pairs, t);
-        const int64_t rows = here.rows, start = 2 * here.begin * W, size = rows * W;
-        messages(me, l, here);
-        Real *const message_bar = me.tile_a + 0, *const bar = me.tile_b + 0, *const hidden = me.tile_c + 0;
-        Real* const inner = me.tile_d + 0;
+    const int64_t W = weights_.width, N = weights_.basis_width;
+    const Real* const old = l ? record.layer_atoms[l - 1].vectors + 0 : nullptr;
+    const Real* const old_dot = l ? me.layers[l - 1].vectors + 0 : nullptr;
+    const Real *const new_bar = me.new_bar + 0, *const new_bar_dot = atoms.new_bar + 0;
+    const Real* const projected = record.pairwise ? new_bar : me.projected + 0;
+    const Real* const projected_dot = record.pairwise ? new_bar_dot : atoms.projected + 0;
+    const Real *const phi = atoms.phi + 0, *const phi_dot = dot.phi + 0;
+    me.phi_bar.zero(n * W);
+    if (l) std::copy_n(new_bar, 3 * n * W, me.vectors_bar + 0);
+    for (int64_t t = 0; t < tiles(record.pairs.count); ++t) {
+        const Tile here = tile(record.pairs.count, t);
+        const int64_t rows = here.rows, start = here.begin * W, size = rows * W;
+        messages(me, record, l, here);
+        const Real *const message = me.message + 0, *const message_dot = message + size;
+        Real *const message_bar = me.tile_a + 0, *const bar = me.tile_b + 0, *const hidden = me.tile_c + 0,
+                    *const inner = me.tile_d + 0;
+        Real *const bar_dot = bar + size, *const hidden_dot = hidden + size, *const inner_dot = inner + size;
         for (int64_t r = 0; r < rows; ++r) {
-            const int64_t p = here.begin + r, i = me.first[p], j = me.second[p];
+            const int64_t p = here.begin + r, i = record.pairs.first[p], j = record.pairs.second[p];
             for (int64_t k = 0; k < W; k += L) {
-                const Real* a = me.features_bar + k;
-                at(message_bar + r * W + k) = load(a + i * W) + load(a + j * W);
-                at(message_bar + size + r * W + k) = load(a + half + i * W) + load(a + half + j * W);
+                at(message_bar + r * W + k) = load(me.features_bar + i * W + k) + load(me.features_bar + j * W + k);
                 V value{}, tangent{};
                 for (int x = 0; x < 3; ++x) {
                     const int64_t at_i = (3 * i + x) * W + k, at_j = (3 * j + x) * W + k;
                     const V difference = load(projected + at_i) - load(projected + at_j);
-                    const V difference_dot = load(projected + wide + at_i) - load(projected + wide + at_j);
-                    const Real u = me.unit[3 * p + x], u_dot = me.unit_dot[3 * p + x];
+                    const V difference_dot = load(projected_dot + at_i) - load(projected_dot + at_j);
+                    const Real u = record.unit[3 * p + x], u_dot = me.unit[3 * p + x];
                     value += u * difference + u_dot * difference_dot;
                     tangent += u * difference_dot;
                 }
                 at(bar + r * W + k) = value;
-                at(bar + size + r * W + k) = tangent;
+                at(bar_dot + r * W + k) = tangent;
             }
         }
-        const Real* x = kept.direction_hidden + start;
-        Real* before = bar;
-        if (me.pairwise) {
-            before = inner;
-            product(2 * rows, bar, W, layer.direction_out.backward, before, W);
-        }
-        silu_tangent_backward(x, x + size, hidden, hidden + size, before, before + size, size);
-        if (me.pairwise) add_outer(2 * rows, bar, W, hidden, W, gradient.direction_out + 0);
-        add_outer(2 * rows, before, W, me.message + 0, W, gradient.direction_in + 0);
-        product<Real, true>(2 * rows, before, W, layer.direction_in.backward, message_bar, W);
+        if (record.pairwise) product(rows, bar, W, layer.direction_out.backward, inner, W);
+        else std::copy_n(bar, size, inner);
+        silu_tangent_backward(values.direction_hidden + start, dot.direction_hidden + start,
+                              record.pairwise ? values.direction_bar + start : bar_dot, hidden, hidden_dot, inner,
+                              inner_dot, size);
+        if (record.pairwise)
+            add_outer<Real>(rows, {{bar, hidden}, {bar_dot, hidden_dot}}, W, W, gradient.direction_out + 0);
+        add_outer<Real>(rows, {{inner, message}, {inner_dot, message_dot}}, W, W, gradient.direction_in + 0);
+        product<Real, true>(rows, inner, W, layer.direction_in.backward, message_bar, W);
         if (l) {
             for (int64_t r = 0; r < rows; ++r) {
-                const int64_t p = here.begin + r, i = me.first[p], j = me.second[p];
-                const Real *e = kept.transport + start + r * W, *e_dot = e + size;
+                const int64_t p = here.begin + r, i = record.pairs.first[p], j = record.pairs.second[p];
+                const Real *e = values.transport + p * W, *e_dot = dot.transport + p * W;
                 for (int64_t k = 0; k < W; k += L) {
                     const V weight = load(e + k), weight_dot = load(e_dot + k);
                     V value{}, tangent{};
-                    for (int c = 0; c < 3; ++c) {
-                        const int64_t at_i = (3 * i + c) * W + k, at_j = (3 * j + c) * W + k;
+                    for (int x = 0; x < 3; ++x) {
+                        const int64_t at_i = (3 * i + x) * W + k, at_j = (3 * j + x) * W + k;
                         const V b_i = load(new_bar + at_i), b_j = load(new_bar + at_j);
-                        const V d_i = load(new_bar + wide + at_i), d_j = load(new_bar + wide + at_j);
+                        const V d_i = load(new_bar_dot + at_i), d_j = load(new_bar_dot + at_j);
                         const V f_i = load(old + at_i), f_j = load(old + at_j);
-                        value += b_i * f_j + b_j * f_i + d_i * load(old + wide + at_j) + d_j * load(old + wide + at_i);
+                        value += b_i * f_j + b_j * f_i + d_i * load(old_dot + at_j) + d_j * load(old_dot + at_i);
                         tangent += d_i * f_j + d_j * f_i;
                         at(me.vectors_bar + at_j) += weight * b_i + weight_dot * d_i;
                         at(me.vectors_bar + at_i) += weight * b_j + weight_dot * d_j;
-                        at(me.vectors_bar + wide + at_j) += weight * d_i;
-                        at(me.vectors_bar + wide + at_i) += weight * d_j;
                     }
                     at(bar + r * W + k) = value;
-                    at(bar + size + r * W + k) = tangent;
+                    at(bar_dot + r * W + k) = tangent;
                 }
             }
-            product(2 * rows, bar, W, layer.transport_out.backward, inner, W);
-            x = kept.transport_hidden + start;
-            silu_tangent_backward(x, x + size, hidden, hidden + size, inner, inner + size, size);
-            add_outer(2 * rows, bar, W, hidden, W, gradient.transport_out + 0);
-            add_outer(2 * rows, inner, W, me.message + 0, W, gradient.transport_in + 0);
-            product<Real, true>(2 * rows, inner, W, layer.transport_in.backward, message_bar, W);
+            product(rows, bar, W, layer.transport_out.backward, inner, W);
+            silu_tangent_backward(values.transport_hidden + start, dot.transport_hidden + start,
+                                  values.transport_bar + start, hidden, hidden_dot, inner, inner_dot, size);
+            add_outer<Real>(rows, {{bar, hidden}, {bar_dot, hidden_dot}}, W, W, gradient.transport_out + 0);
+            add_outer<Real>(rows, {{inner, message}, {inner_dot, message_dot}}, W, W, gradient.transport_in + 0);
+            product<Real, true>(rows, inner, W, layer.transport_in.backward, message_bar, W);
         }
         for (int64_t r = 0; r < rows; ++r) {
-            const int64_t i = me.first[here.begin + r] * W, j = me.second[here.begin + r] * W;
-            const Real *w = kept.weights + start + r * W, *w_dot = w + size;
+            const int64_t p = here.begin + r, i = record.pairs.first[p] * W, j = record.pairs.second[p] * W;
+            const Real *w = values.weights + p * W, *w_dot = dot.weights + p * W;
+            const Real* const message_bar_dot = values.message_bar + p * W;
             for (int64_t k = 0; k < W; k += L) {
-                const V value = load(message_bar + r * W + k), tangent = load(message_bar + size + r * W + k);
+                const V value = load(message_bar + r * W + k), tangent = load(message_bar_dot + k);
                 const V phi_i = load(phi + i + k), phi_j = load(phi + j + k);
-                const V dot_i = load(phi + half + i + k), dot_j = load(phi + half + j + k);
+                const V dot_i = load(phi_dot + i + k), dot_j = load(phi_dot + j + k);
                 at(bar + r * W + k) = value * phi_i * phi_j + tangent * (dot_i * phi_j + phi_i * dot_j);
-                at(bar + size + r * W + k) = tangent * phi_i * phi_j;
+                at(bar_dot + r * W + k) = tangent * phi_i * phi_j;
                 const V pair = value * load(w + k) + tangent * load(w_dot + k), pair_dot = tangent * load(w + k);
                 at(me.phi_bar + i + k) += pair * phi_j + pair_dot * dot_j;
                 at(me.phi_bar + j + k) += pair * phi_i + pair_dot * dot_i;
-                at(me.phi_bar + half + i + k) += pair_dot * phi_j;
-                at(me.phi_bar + half + j + k) += pair_dot * phi_i;
             }
         }
-        add_outer(2 * rows, bar, W, me.radial + 2 * here.begin * N, N, gradient.radial + 0);
+        add_outer<Real>(rows, {{bar, record.radial + here.begin * N}, {bar_dot, me.radial + here.begin * N}}, W, N,
+                        gradient.radial + 0);
     }
 }
 
 template <class Real>
-void Training<Real>::atoms_phi_backward(Worker& me, int l) {
+void Training<Real>::atoms_phi_backward(Worker& me, const LayerAtoms<Real>& values, int64_t n, int l) {
     const auto& layer = weights_.layers[l];
-    LayerState& kept = me.layers[l];
+    const LayerTangents& dot = me.layers[l];
     LayerGradient<Real>& gradient = me.gradient.layers[l];
-    const int64_t n = me.n_atoms, W = weights_.width, half = n * W, rows = l ? 2 * n : n;
+    const int64_t W = weights_.width, half = n * W;
     Real *const hidden = me.atoms_a + 0, *const bar = me.atoms_b + 0;
-    product(rows, me.phi_bar + 0, W, layer.node_out.backward, bar, W);
-    if (!l) std::memset(static_cast<void*>(bar + half), 0, size_t(half) * sizeof(Real));
-    const Real* x = kept.node_hidden + 0;
-    silu_tangent_backward(x, x + half, hidden, hidden + half, bar, bar + half, half);
-    add_outer(rows, me.phi_bar + 0, W, hidden, W, gradient.node_out + 0);
+    product(n, me.phi_bar + 0, W, layer.node_out.backward, bar, W);
+    silu_tangent_backward(values.node_hidden + 0, dot.node_hidden + 0, values.node_bar + 0, hidden, hidden + half, bar,
+                          bar + half, half);
+    add_outer<Real>(n, {{me.phi_bar + 0, hidden}, {values.phi_bar + 0, hidden + half}}, W, W, gradient.node_out + 0);
     add_rows(n, me.phi_bar + 0, W, gradient.node_out_bias + 0);
-    add_outer(rows, bar, W, kept.features + 0, W, gradient.node_in + 0);
+    add_outer<Real>(n, {{bar, values.features + 0}, {bar + half, dot.features + 0}}, W, W, gradient.node_in + 0);
     add_rows(n, bar, W, gradient.node_in_bias + 0);
-    product<Real, true>(rows, bar, W, layer.node_in.backward, me.features_bar + 0, W);
+    product<Real, true>(n, bar, W, layer.node_in.backward, me.features_bar + 0, W);
+}
+
+// The first layer's phi is a function of the element: gradients with respect to it are summed over atoms before.
+template <class Real>
+void Training<Real>::first_phi_backward(Worker& me) {
+    const auto& layer = weights_.layers[0];
+    LayerGradient<Real>& gradient = me.gradient.layers[0];
+    const int64_t W = weights_.width;
+    me.atoms_a.reserve(2 * W), me.atoms_b.reserve(2 * W);
+    Real *const hidden = me.atoms_a + 0, *const slope = hidden + W, *const bar = me.atoms_b + 0;
+    for (int64_t s = 0; s < weights_.n_species; ++s) {
+        if (!me.has_species[s]) continue;
+        const Real *const features = weights_.embedding + s * W, *const phi_bar = me.first_phi_bar + s * W;
+        product(1, features, W, layer.node_in.forward, hidden, W, layer.node_in.b());
+        silu(hidden, hidden, slope, W);
+        product(1, phi_bar, W, layer.node_out.backward, bar, W);
+        for (int64_t k = 0; k < W; k += LANES<Real>) at(bar + k) *= load(slope + k);
+        add_outer<Real>(1, {{phi_bar, hidden}}, W, W, gradient.node_out + 0);
+        add_rows(1, phi_bar, W, gradient.node_out_bias + 0);
+        add_outer<Real>(1, {{bar, features}}, W, W, gradient.node_in + 0);
+        add_rows(1, bar, W, gradient.node_in_bias + 0);
+        product<Real, true>(1, bar, W, layer.node_in.backward, me.gradient.embedding + s * W, W);
+    }
 }
 
 template <class Real>
-void Training<Real>::process(Worker& me, const Chunk& chunk, const int64_t* numbers, const double* value_weights,
-                             const double* tangent_weights) {
-    const int64_t n = me.n_atoms, W = weights_.width, N = weights_.basis_width;
+void Training<Real>::process(Worker& me, const Record<Real>& record, const Frames& frames, const Chunk& chunk,
+                             const double* value_weights, const double* velocities) {
+    const int64_t n = atoms(chunk), first = chunk.atoms_begin, W = weights_.width;
     const int n_layers = int(weights_.layers.size());
-    for (int64_t p = 0; p < me.n_pairs; ++p) {
-        const double *d = me.displacement + 6 * p, *d_dot = d + 3, r = me.distance[p];
-        const double r_dot = (d[0] * d_dot[0] + d[1] * d_dot[1] + d[2] * d_dot[2]) / r;
-        for (int k = 0; k < 3; ++k) {
-            me.unit[3 * p + k] = Real(d[k] / r);
-            me.unit_dot[3 * p + k] = Real((d_dot[k] - d[k] / r * r_dot) / r);
-        }
-        me.displacement[6 * p] = r_dot;  // all that is needed from here on
-    }
-    for (int64_t t = 0; t < tiles(me.n_pairs); ++t) {
-        const Tile here = tile(me.n_pairs, t);
-        Real *const values = me.radial + 2 * here.begin * N, *const slopes = values + here.rows * N;
-        weights_.radial_functions(int(here.rows), me.distance + here.begin, values, slopes);
-        for (int64_t r = 0; r < here.rows; ++r)
-            for (int64_t k = 0; k < N; ++k) slopes[r * N + k] *= Real(me.displacement[6 * (here.begin + r)]);
-    }
-    me.features.zero(2 * n * W);
-    for (int64_t i = 0; i < n; ++i)
-        std::memcpy(me.features + i * W, weights_.embedding + numbers[chunk.atoms_begin + i] * W,
-                    size_t(W) * sizeof(Real));
+    reserve(me, n, record.pairs.count);
+    describe_pairs(me, record, velocities + 3 * first);
+    me.features.zero(n * W);
     for (int l = 0; l < n_layers; ++l) {
-        atoms_phi(me, l);
-        pairs_forward(me, l);
-        atoms_forward(me, l);
+        if (l) atoms_phi(me, record.layer_atoms[l], n, l);
+        pairs_forward(me, record, n, l);
+        atoms_forward(me, record, n, l);
     }
-    readout(me, value_weights + chunk.atoms_begin, tangent_weights + chunk.atoms_begin);
+    readout(me, record, n, value_weights + first, frames.scales + first);
     for (int l = n_layers - 1; l >= 0; --l) {
-        atoms_backward(me, l);
-        pairs_backward(me, l);
-        atoms_phi_backward(me, l);
+        atoms_backward(me, record, n, l);
+        pairs_backward(me, record, n, l);
+        if (l) atoms_phi_backward(me, record.layer_atoms[l], n, l);
     }
-    for (int64_t i = 0; i < n; ++i)
-        add_rows(1, me.features_bar + i * W, int(W), me.gradient.embedding + numbers[chunk.atoms_begin + i] * W);
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t species = frames.numbers[first + i];
+        me.has_species[species] = 1;
+        add_rows(1, me.phi_bar + i * W, W, me.first_phi_bar + species * W);
+        add_rows(1, me.features_bar + i * W, W, me.gradient.embedding + species * W);
+    }
 }
 
 template <class Real>
-int Training<Real>::gradient(const int64_t* numbers, const double* value_weights, const double* tangent_weights,
-                             const double* positions, const double* velocities, const int64_t* first,
-                             const int64_t* second, const double* translations, int64_t n_chunks, const Chunk* chunks,
+int Training<Real>::gradient(const Frames& frames, int64_t call, const double* value_weights, const double* velocities,
                              int threads, Real* const* gradients) {
 #ifndef _OPENMP
     threads = 1;
 #endif
-    workers_.resize(threads);
     bool exhausted = false;
     int team = 1;
+    if (call != call_) n_records_ = 0;
+    try {
+        workers_.resize(threads);
+        evaluation_.reserve(threads);
+    } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
 #pragma omp parallel num_threads(threads)
     {
 #ifdef _OPENMP
@@ -532,17 +573,11 @@ int Training<Real>::gradient(const int64_t* numbers, const double* value_weights
 #endif
         Worker& me = workers_[thread];
         try {
-            me.gradient.each(weights_, [&](Array<Real>& array, int rows, int columns) {
-                const int64_t size = int64_t(padded<Real>(rows)) * padded<Real>(columns);
-                array.reserve(size);
-                array.zero(size);
-            });
+            reserve_gradient(me);
             // Chunks in turn, not as threads come free: the sums must not depend on the clock.
-            for (int64_t c = thread; c < n_chunks; c += team) {
-                take_pairs(me, chunks[c], positions, velocities, first, second, translations);
-                reserve(me);
-                process(me, chunks[c], numbers, value_weights, tangent_weights);
-            }
+            for (int64_t c = thread; c < frames.n_chunks; c += team)
+                process(me, recorded(me, frames, c), frames, frames.chunks[c], value_weights, velocities);
+            first_phi_backward(me);
         } catch (const std::bad_alloc&) {
 #pragma omp atomic write
             exhausted = true;

@@ -75,7 +75,7 @@ struct Weights {
         first_phi.reserve(int64_t(n_species) * width);
         const auto& layer = layers[0];
         product(n_species, embedding + 0, width, layer.node_in.forward, hidden + 0, width, layer.node_in.b());
-        silu(hidden + 0, slope + 0, int64_t(n_species) * width);
+        silu(hidden + 0, hidden + 0, slope + 0, int64_t(n_species) * width);
         product(n_species, hidden + 0, width, layer.node_out.forward, first_phi + 0, width, layer.node_out.b());
     }
 
