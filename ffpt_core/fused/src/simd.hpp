@@ -156,7 +156,7 @@ class Array {
     }
     T* operator+(int64_t k) const { return memory_.get() + k; }
     T& operator[](int64_t k) const { return memory_.get()[k]; }
-    void zero(int64_t n) { std::memset(static_cast<void*>(memory_.get()), 0, size_t(n) * sizeof(T)); }
+    void zero(int64_t n) { std::fill_n(memory_.get(), n, T(0)); }
 
   private:
     struct Free {
