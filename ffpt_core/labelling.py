@@ -270,5 +270,6 @@ def _assembled(job: Job, identity: dict[str, Any], results: dict[int, ChunkResul
         cells=frames.cells,
         pbc=frames.pbc,
         level=identity["level"],
+        groups=frames.groups,
     )
     return dataset, failed

@@ -79,3 +79,28 @@ def plot_sampling(energies: EnergyDistribution, distributions: Mapping[str, Dist
     draw_distances(second, distributions, bonds=False)
     draw_distances(third, distributions, bonds=True)
     return figure
+
+
+@style.styled
+def plot_mixture(
+    energies: Mapping[str, EnergyDistribution], distributions: Mapping[str, DistanceDistribution]
+) -> Figure:
+    """Energies, pair distances and bond lengths of the rattled frames of several molecules, one colour each."""
+    figure, panels = style.new_figure(1, 3, width=3.4)
+    colours = style.colours(energies)
+    reach = 0.0
+    for name, energy in energies.items():
+        high = float(np.quantile(energy.energies, 0.98))
+        reach = max(reach, high)
+        counts, edges = np.histogram(energy.energies, bins=80, range=(0.0, high), density=True)
+        panels[0].stairs(counts, edges, color=colours[name], label=f"{name}: {energy.median_temperature:,.0f} K")
+        for panel, values in ((panels[1], distributions[name].pairs), (panels[2], distributions[name].bonds)):
+            panel.stairs(values, distributions[name].edges, color=colours[name], label=name)
+    panels[0].set(xlabel="$(E - E_\\mathrm{min})$ per vibration (eV)", ylabel="Density (1/eV)", xlim=(0.0, reach))
+    panels[0].set_yscale("log")
+    panels[0].set_title("Energy, effective temperature (median)")
+    longest = max(distribution.edges[np.flatnonzero(distribution.pairs > 1e-3)].max() for distribution in distributions.values())
+    for panel, title in ((panels[1], "All pairs of atoms"), (panels[2], "Bonds")):
+        panel.set(xlabel="Distance (Å)", ylabel="Density (1/Å)", xlim=(0.0, longest), title=title)
+    panels[0].legend(loc="upper right", fontsize=8)
+    return figure

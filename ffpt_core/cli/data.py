@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ffpt_core.cli.combustion_data import combustion
 from ffpt_core.cli.notes import notes
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(no_args_is_help=True, help="Get, look at, convert and split data sets.")
 
-File = Annotated[Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML), .traj.")]
+File = Annotated[Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML, combustion), .traj.")]
 EnergyUnit = Annotated[str | None, typer.Option(help="Energy unit of the file: eV, kcal/mol, kJ/mol, hartree.")]
 LengthUnit = Annotated[str | None, typer.Option(help="Length unit of the file: Angstrom, nm, bohr.")]
 Level = Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
@@ -35,6 +36,17 @@ def _show(overview: Summary, title: str, stderr: bool = True) -> None:
     for row in overview.rows():
         table.add_row(*map(Text, row))
     Console(stderr=stderr).print(table)
+
+
+def _frames_of(text: str, total: int) -> int:
+    """A number of frames from "950" or "10%"."""
+    from ffpt_core.errors import FfptError
+
+    number = text.strip().removesuffix("%")
+    try:
+        return round(total * float(number) / 100) if text.strip().endswith("%") else int(number)
+    except ValueError as error:
+        raise FfptError(f"--train {text}: a number of frames such as 950, or a share such as 10%") from error
 
 
 def _warn_of_leaks(dataset: Dataset, split: Split) -> None:
@@ -182,12 +194,44 @@ def convert(
 
 
 @data.command()
+def join(
+    files: Annotated[list[Path], typer.Argument(help="Data sets in eV and Angstrom, with the same kinds of labels.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .npz (ours) or .xyz, .extxyz.")],
+    level: Annotated[str | None, typer.Option(help="Level of theory of the whole, where those of the files differ.")] = None,
+) -> None:
+    """Put data sets one after the other; the molecules may differ. The group "file" says where a frame comes from.
+
+    \b
+    Example:
+      ffpt data join oh.npz water.npz -o both.npz
+    """
+    import dataclasses
+
+    import numpy as np
+
+    from ffpt_core.datasets import Dataset, read, summary, write
+
+    with notes():
+        parts = [(file, read(file)) for file in files]
+    named = [
+        part if "file" in part.groups else dataclasses.replace(
+            part, groups={**part.groups, "file": np.full(len(part), file.stem)}
+        )
+        for file, part in parts
+    ]
+    joined = Dataset.concatenate(named, level=level)
+    write(joined, output)
+    _show(summary(joined), str(output))
+
+
+@data.command()
 def split(
     file: File,
-    train: Annotated[int, typer.Option(help="Number of training frames.")],
+    train: Annotated[str, typer.Option(help="Number of training frames, or a share of all frames such as 10%.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Split to write (JSON).")],
     validation: Annotated[int, typer.Option(help="Number of validation frames.")] = 50,
     test: Annotated[int | None, typer.Option(help="Number of test frames; all that are left when absent.")] = None,
+    by: Annotated[str | None, typer.Option(help="Keep groups whole: a name of `ffpt data info`, e.g. trajectory.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     energy_unit: EnergyUnit = None,
     length_unit: LengthUnit = None,
@@ -200,16 +244,24 @@ def split(
     data.
 
     \b
-    Example:
+    Examples:
       ffpt data split aspirin.npz --train 950 --validation 50 --seed 0 -o split.json
+      ffpt data split h2.npz --train 10% --validation 1000 --by trajectory -o split.json
     """
-    from ffpt_core.datasets import random_split, read
+    from ffpt_core.datasets import group_split, random_split, read
     from ffpt_core.progress import console
 
     with notes():
         dataset = read(file, None, energy_unit, length_unit, None, energy_key, forces_key)
-    parts = random_split(dataset, train, validation, test, seed)
+    n_train = _frames_of(train, len(dataset))
+    if by is None:
+        parts = random_split(dataset, n_train, validation, test, seed)
+    else:
+        parts = group_split(dataset, by, n_train, validation, test, seed)
     parts.save(output)
     _warn_of_leaks(dataset, parts)
     sizes = f"{len(parts.train):,} training, {len(parts.validation):,} validation, {len(parts.test):,} test frames"
     console.print(f"{output}: {sizes} of {len(dataset):,}", markup=False, highlight=False, soft_wrap=True)
+
+
+data.command()(combustion)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+from ffpt_core.errors import FfptError
+
+if TYPE_CHECKING:
+    from ffpt_core.datasets import Dataset
+    from ffpt_core.training.evaluation import Errors
+
+_MOST_ROWS = 30
+"""Groups with more labels than this are tabulated on request only."""
 
 
 def evaluate(
@@ -14,33 +23,75 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of evaluate.json and evaluate.png.")] = Path(
         "."
     ),
+    split: Annotated[Optional[Path], typer.Option(help="Split of `ffpt data split`: only its --part.")] = None,
+    part: Annotated[str, typer.Option(help="Part of the split: train, validation or test.")] = "test",
+    by: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Errors by group too, e.g. reaction, or reaction,source; repeatable. Default: small groups."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Frames evaluated at once.")] = 20,
 ) -> None:
     """Compare energies and forces of potentials with labels: a table, JSON and a parity picture.
 
     \b
-    Example:
+    Examples:
       ffpt evaluate "from scratch=scratch/potential.pt" finetuned/potential.pt --data test.xyz -o errors/
+      ffpt evaluate finetuned/potential.pt --data h2.npz --split split.json --by reaction --by source -o errors/
     """
-    from rich.table import Table
-
     from ffpt_core import load
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.cli.arguments import labelled_once
     from ffpt_core.datasets import read
     from ffpt_core.files import write_json
-    from ffpt_core.progress import console
-    from ffpt_core.training.evaluation import Errors, errors_of, predict
+    from ffpt_core.training.evaluation import Errors, errors_by, errors_of, predict
     from ffpt_core.training.plots import plot_parity
 
-    dataset = read(data)
+    dataset = _part(read(data), split, part)
+    names = [name for name, labels in dataset.groups.items() if len(set(labels)) <= _MOST_ROWS] if by is None else by
     predictions = {name: predict(load(path), dataset, batch_size) for name, path in labelled_once(models).items()}
     errors = {name: errors_of(dataset, *predicted) for name, predicted in predictions.items()}
-    table = Table("potential", "energy MAE (meV)", "energy RMSE", "force MAE (meV/Å)", "force RMSE")
-    for name, row in errors.items():
-        values = (row.energy_mae, row.energy_rmse, row.force_mae, row.force_rmse)
-        table.add_row(name, *("-" if value is None else f"{1000 * value:.1f}" for value in values))
-    console.print(table)
+    grouped = {
+        group: {name: errors_by(dataset, *predicted, group) for name, predicted in predictions.items()}
+        for group in names
+    }
+    _show("", {name: {"": row} for name, row in errors.items()})
+    for group, rows in grouped.items():
+        _show(group, rows)
     record = {"data": str(data), "fingerprint": dataset.fingerprint, "level": dataset.level, "units": Errors.UNITS}
-    write_json(output / "evaluate.json", {**record, "errors": {name: row.to_dict() for name, row in errors.items()}})
+    if split is not None:
+        record |= {"split": str(split), "part": part}
+    plain = {name: row.to_dict() for name, row in errors.items()}
+    by_group = {
+        group: {name: {label: row.to_dict() for label, row in table.items()} for name, table in tables.items()}
+        for group, tables in grouped.items()
+    }
+    write_json(output / "evaluate.json", {**record, "errors": plain, "groups": by_group})
     save_figure(plot_parity(dataset, predictions), output / "evaluate.png")
+
+
+def _part(dataset: Dataset, split: Path | None, part: str) -> Dataset:
+    """The frames to evaluate."""
+    from ffpt_core.datasets import Split
+    from ffpt_core.datasets.splits import PARTS
+
+    if split is None:
+        return dataset
+    if part not in PARTS:
+        raise FfptError(f"--part {part}: a split has {', '.join(PARTS)}")
+    return dict(zip(PARTS, Split.load(split).apply(dataset), strict=True))[part]
+
+
+def _show(group: str, rows: dict[str, dict[str, Errors]]) -> None:
+    """A table of errors: a row per potential and, where there is a group, per label."""
+    from rich.table import Table
+
+    from ffpt_core.progress import console
+
+    first = [group, "frames"] if group else []
+    table = Table("potential", *first, "energy MAE (meV)", "energy RMSE", "force MAE (meV/Å)", "force RMSE")
+    for name, by_label in rows.items():
+        for label, row in by_label.items():
+            values = (row.energy_mae, row.energy_rmse, row.force_mae, row.force_rmse)
+            shown = ["-" if value is None else f"{1000 * value:.1f}" for value in values]
+            table.add_row(name, *([label, f"{row.frames:,}"] if group else []), *shown)
+    console.print(table)

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 def teacher(
     source: Annotated[
-        Optional[str], typer.Argument(help="A built-in molecule (aspirin), or an SDF, MOL, MOL2 or PDB file.")
+        Optional[str], typer.Argument(help="A built-in molecule (aspirin, H2O, ...), or an SDF, MOL, MOL2 or PDB file.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("teacher"),
     smiles: Annotated[
         Optional[str], typer.Option(help="The molecule as SMILES; with a PDB file, the template of its bonds.")
+    ] = None,
+    qforce: Annotated[
+        Optional[str],
+        typer.Option(help="A Q-Force teacher: a species (H2O), all eight (all), or Q-Force's own NAME_qforce.xml, gas.top."),
+    ] = None,
+    geometry: Annotated[
+        Optional[Path], typer.Option(help="With --qforce FILE: structure; default: gas.pdb or gas.gro beside it.")
     ] = None,
     charge: Annotated[Optional[int], typer.Option(help="Formal charge, e; for PDB files of ions.")] = None,
     charge_method: Annotated[str, typer.Option(help="Partial charges: am1-bcc or gasteiger.")] = "am1-bcc",
@@ -28,31 +35,61 @@ def teacher(
     conformers: Annotated[int, typer.Option(min=1, help="Conformers to relax when there are no coordinates.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the conformers.")] = 0,
 ) -> None:
-    """Make a GAFF-2.11 teacher: OpenMM System, topology and relaxed geometry in a folder.
+    """Make a GAFF-2.11 or Q-Force teacher: OpenMM System, topology and relaxed geometry in a folder.
 
     A SMILES whose atoms (hydrogens too) all carry map numbers keeps their order; files keep theirs.
 
     \b
-    Example:
+    Examples:
       ffpt teacher --smiles "CC(=O)Oc1ccccc1C(=O)O" -o aspirin/
       ffpt teacher aspirin -o aspirin/
+      ffpt teacher --qforce all -o teachers/
+      ffpt teacher --qforce ethanol_qforce.xml -o ethanol/
     """
     from ffpt_core.teachers import BUILT_IN, built_in
 
+    if qforce is not None:
+        if source is not None or smiles is not None:
+            raise FfptError("--qforce brings its own molecule: give no other")
+        _write_qforce(qforce, geometry, name, output)
+        return
     if source in BUILT_IN and smiles is None:
         made = built_in(str(source))
     else:
         made = _gaff(source, smiles, charge, charge_method, name, conformers, seed)
+    _write(made, output)
+
+
+def _write(made: Teacher, output: Path) -> None:
+    """Save a teacher and say what it is."""
     made.save(output)
     if made.record.get("warning"):
         console.print(f"warning: {made.record['warning']}", style="bold yellow", highlight=False, soft_wrap=True)
     formula = made.atoms.get_chemical_formula()
+    charges = f" with {made.record['charge_method']} charges" if "charge_method" in made.record else ""
     console.print(
-        f"{output}: {made.record['name']} ({formula}), {made.level} with {made.record['charge_method']} charges; "
+        f"{output}: {made.record['name']} ({formula}), {made.level}{charges}; "
         "system.xml, topology.pdb, relaxed.xyz, teacher.json",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _write_qforce(what: str, geometry: Path | None, name: str, output: Path) -> None:
+    """Teachers of one species, of all (a folder each), or of a file that Q-Force wrote."""
+    from ffpt_core.teachers.qforce import species_teacher
+    from ffpt_core.teachers.qforce_files import read_qforce
+    from ffpt_core.teachers.species import SPECIES
+
+    if what == "all":
+        for species in SPECIES:
+            _write(species_teacher(species), output / species)
+    elif what in SPECIES:
+        _write(species_teacher(what), output)
+    elif Path(what).suffix:
+        _write(read_qforce(Path(what), geometry, name), output)
+    else:
+        raise FfptError(f"--qforce {what}: a species ({', '.join(SPECIES)}), all, or a file of Q-Force (.xml, .top)")
 
 
 def _gaff(

@@ -1,5 +1,6 @@
 """Labelled frames: the Dataset, its files, splits, energy references and downloads."""
 
+from ffpt_core.datasets.combustion import read_combustion
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.demo import aspirin_gfn2
 from ffpt_core.datasets.downloads import cache_folder, fetch, fetch_dataset
@@ -7,7 +8,7 @@ from ffpt_core.datasets.overview import Summary, summary
 from ffpt_core.datasets.readers import DatasetWarning, read
 from ffpt_core.datasets.records import RECORDS, DataRecord
 from ffpt_core.datasets.shifts import fit_shifts, refit_shifts, shift_energies
-from ffpt_core.datasets.splits import Split, drop_repeats, first_of_repeats, random_split
+from ffpt_core.datasets.splits import Split, drop_repeats, first_of_repeats, group_split, random_split
 from ffpt_core.datasets.writers import write, write_extxyz
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "fetch_dataset",
     "first_of_repeats",
     "fit_shifts",
+    "group_split",
     "random_split",
     "read",
+    "read_combustion",
     "refit_shifts",
     "shift_energies",
     "summary",

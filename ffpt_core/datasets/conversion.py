@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from ffpt_core.datasets.validation import given_away
 from ffpt_core.errors import FfptError
+
+if TYPE_CHECKING:
+    from ffpt_core.datasets.dataset import Dataset
 
 
 def labels_differ(what: str, index: int, has: bool, unit: str) -> FfptError:
     """The error for labels that stand on some frames (or data sets) only; index is the first to differ from 0."""
     first, other = ("no ", "") if has else ("", "no ")
     return FfptError(f"{unit} 0 has {first}{what} but {unit} {index} has {other}{what}: label all or none")
+
+
+def joined(datasets: Sequence[Dataset], level: str | None) -> Dataset:
+    """Data sets one after the other; see Dataset.concatenate."""
+    if not datasets:
+        raise FfptError("concatenate needs at least one data set")
+    levels = sorted({dataset.level for dataset in datasets})
+    if level is None and len(levels) > 1:
+        named = ", ".join(repr(name) for name in levels)
+        raise FfptError(f"data sets of different levels of theory ({named}): their energies have different zeros")
+    for name in ("energies", "forces"):
+        for index, dataset in enumerate(datasets):
+            has = getattr(dataset, name) is not None
+            if has != (getattr(datasets[0], name) is not None):
+                raise labels_differ(name, index, has=has, unit="data set")
+
+    def stacked(name: str) -> Any:
+        parts = [getattr(dataset, name) for dataset in datasets]
+        return None if parts[0] is None else np.concatenate(parts)
+
+    def labels(dataset: Dataset, name: str) -> np.ndarray:
+        return dataset.groups.get(name, np.full(len(dataset), ""))
+
+    arrays = {name: stacked(name) for name in ("numbers", "positions", "energies", "forces", "cells", "pbc")}
+    counts = np.concatenate([dataset.n_atoms for dataset in datasets])
+    arrays["offsets"] = np.concatenate([[0], np.cumsum(counts)])
+    names = dict.fromkeys(name for dataset in datasets for name in dataset.groups)
+    groups = {name: np.concatenate([labels(dataset, name) for dataset in datasets]) for name in names}
+    return type(datasets[0])(level=levels[0] if level is None else level, groups=groups, **given_away(arrays))
 
 
 def _label(atoms: Atoms, name: str, plain: dict[str, Any]) -> object | None:

@@ -6,14 +6,14 @@ Making 100,000 labelled ``ase.Atoms`` takes 5 s, choosing as many frames from fl
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ffpt_core.datasets.validation import check_shapes, check_values, frozen, given_away
+from ffpt_core.datasets.validation import check_shapes, check_values, frozen, frozen_groups, given_away
 from ffpt_core.errors import FfptError
 from ffpt_core.files import fingerprint
 
@@ -40,8 +40,10 @@ class Dataset:
     cells      (n_frames, 3, 3)     float64 Angstrom     rows are cell vectors; zeros where there is none
     pbc        (n_frames, 3)        bool                 periodic along each cell vector
     level      str                                       level of theory of the labels; "" = unknown
+    groups     {name: (n_frames,)}  str                  what each frame belongs to; "" where unknown
     ========== ==================== ======= ============ =============================================
 
+    Groups divide frames for tables of errors and for splits (``groups["reaction"]``, ``groups["trajectory"]``).
     ``dataset[3]`` is an ``ase.Atoms`` (its calculator holds the labels); a slice, an array of frame
     numbers or a boolean mask gives a Dataset. Torch users: ``torch.tensor(dataset.positions)`` copies;
     ``torch.from_numpy`` warns, because the arrays are read-only.
@@ -60,6 +62,7 @@ class Dataset:
     cells: np.ndarray = field(default=None)  # type: ignore[arg-type]
     pbc: np.ndarray = field(default=None)  # type: ignore[arg-type]
     level: str = ""
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object, dtype: type) -> None:
@@ -74,6 +77,7 @@ class Dataset:
             put("forces", self.forces, np.float64)
         put("cells", np.zeros((len(self), 3, 3)) if self.cells is None else self.cells, np.float64)
         put("pbc", np.zeros((len(self), 3), dtype=bool) if self.pbc is None else self.pbc, bool)
+        object.__setattr__(self, "groups", frozen_groups(self.groups, len(self)))
         check_shapes(self)
         check_values(self)
 
@@ -141,7 +145,7 @@ class Dataset:
 
     @classmethod
     def concatenate(cls, datasets: Sequence[Dataset], level: str | None = None) -> Dataset:
-        """The frames of several data sets, one after the other.
+        """The frames of several data sets, one after the other; groups that only some have are "" for the others.
 
         Args:
             datasets: at least one.
@@ -151,29 +155,9 @@ class Dataset:
         Raises:
             FfptError: different levels, or labels that only some have.
         """
-        from ffpt_core.datasets.conversion import labels_differ
+        from ffpt_core.datasets.conversion import joined
 
-        datasets = list(datasets)
-        if not datasets:
-            raise FfptError("concatenate needs at least one data set")
-        levels = sorted({dataset.level for dataset in datasets})
-        if level is None and len(levels) > 1:
-            named = ", ".join(repr(name) for name in levels)
-            raise FfptError(f"data sets of different levels of theory ({named}): their energies have different zeros")
-        for name in ("energies", "forces"):
-            for index, dataset in enumerate(datasets):
-                has = getattr(dataset, name) is not None
-                if has != (getattr(datasets[0], name) is not None):
-                    raise labels_differ(name, index, has=has, unit="data set")
-
-        def joined(name: str) -> Any:
-            parts = [getattr(dataset, name) for dataset in datasets]
-            return None if parts[0] is None else np.concatenate(parts)
-
-        counts = np.concatenate([dataset.n_atoms for dataset in datasets])
-        arrays = {name: joined(name) for name in ("numbers", "positions", "energies", "forces", "cells", "pbc")}
-        arrays["offsets"] = np.concatenate([[0], np.cumsum(counts)])
-        return cls(level=levels[0] if level is None else level, **given_away(arrays))
+        return joined(list(datasets), level)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -235,7 +219,8 @@ class Dataset:
             "cells": self.cells[frames],
             "pbc": self.pbc[frames],
         }
-        return Dataset(**given_away(chosen), level=self.level)
+        groups = {name: labels[frames] for name, labels in self.groups.items()}
+        return Dataset(**given_away(chosen), level=self.level, groups=groups)
 
     @cached_property
     def n_atoms(self) -> np.ndarray:
@@ -249,7 +234,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all arrays (not the level): equal for equal frames with equal labels in equal order."""
+        """SHA-256 over all arrays (not the level and the groups): equal for equal frames with equal labels in equal order."""
         missing = np.zeros(0)
         return fingerprint(
             self.numbers,

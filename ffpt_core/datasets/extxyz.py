@@ -1,8 +1,8 @@
 """Extended XYZ files, read in bulk: ASE's reader, frame by frame, takes five times as long.
 
 A frame is its number of atoms, a line of ``key=value`` pairs, and one line per atom whose columns the
-key ``Properties`` names. We use ``Lattice``, ``pbc``, ``Properties`` (species or Z, pos, forces), ``energy``
-and ``level``; everything else is skipped.
+key ``Properties`` names. We use ``Lattice``, ``pbc``, ``Properties`` (species or Z, pos, forces), ``energy``,
+``level`` and ``group_NAME`` (Dataset.groups); everything else is skipped.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from ffpt_core.datasets.conversion import labels_differ
+from ffpt_core.datasets.storage import GROUP_PREFIX
 from ffpt_core.errors import FfptError
 
 PLAIN_PROPERTIES = "species:S:1:pos:R:3"
@@ -209,6 +210,7 @@ def read_extxyz(
     counts: list[int] = []
     energies: list[float | None] = []
     cells, pbcs, levels = [], [], set()
+    groups: dict[str, dict[int, str]] = {}
     seen: dict[str, list[str]] = {}
     block = _Block(PLAIN_PROPERTIES, 0)
     try:
@@ -229,6 +231,9 @@ def read_extxyz(
                 cells.append(cell)
                 pbcs.append(pbc)
                 levels.add(pairs.get("level", ""))
+                for key in pairs:
+                    if key.startswith(GROUP_PREFIX):
+                        groups.setdefault(key.removeprefix(GROUP_PREFIX), {})[frame] = pairs[key]
     except OSError as error:
         raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
     if not counts:
@@ -236,6 +241,8 @@ def read_extxyz(
     blocks.append(_parse(block, forces_keys, path))
     arrays = _join(blocks, counts, energies, path)
     arrays |= {"cells": np.array(cells), "pbc": np.array(pbcs)}
+    every = range(len(counts))
+    arrays["groups"] = {name: [labels.get(frame, "") for frame in every] for name, labels in groups.items()}
     return arrays, levels.pop() if len(levels) == 1 else "", seen
 
 

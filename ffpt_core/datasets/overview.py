@@ -32,6 +32,7 @@ class Summary:
         labels: those of "energies" and "forces" that are there.
         units: unit by field.
         level: level of theory, "" where unknown.
+        groups: {name: how many different labels}.
         fingerprint: Dataset.fingerprint.
         energy_mean, energy_std, energy_range: of the total energies in eV (None without energies).
         force_rms, force_max: of the force components and of the force norms in eV/Angstrom (None without).
@@ -46,6 +47,7 @@ class Summary:
     labels: tuple[str, ...]
     units: dict[str, str]
     level: str
+    groups: dict[str, int]
     fingerprint: str
     energy_mean: float | None = None
     energy_std: float | None = None
@@ -81,6 +83,8 @@ class Summary:
             lines.append(("forces", "none"))
         else:
             lines.append(("forces", f"{self.force_rms:.4f} eV/Angstrom rms, {self.force_max:.3f} largest"))
+        if self.groups:
+            lines.append(("groups", ", ".join(f"{name} ({count:,})" for name, count in self.groups.items())))
         lines.append(("fingerprint", self.fingerprint[:16]))
         return lines
 
@@ -118,6 +122,7 @@ def summary(dataset: Dataset) -> Summary:
         labels=tuple(name for name in ("energies", "forces") if getattr(dataset, name) is not None),
         units=dict(UNITS),
         level=dataset.level,
+        groups={name: len(np.unique(labels)) for name, labels in dataset.groups.items()},
         fingerprint=dataset.fingerprint,
         **measured,
     )

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ffpt_core.datasets import sgdml
+from ffpt_core.datasets import combustion, sgdml
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.extxyz import read_extxyz
 from ffpt_core.datasets.storage import STORED_KEYS, from_stored, load_arrays, record_of
@@ -113,15 +113,19 @@ def _npz_units(arrays: dict[str, Any], path: Path, energy: str | None, length: s
 
 
 def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> Dataset:
-    arrays = load_arrays(path, names={*STORED_KEYS, *sgdml.KEYS})
+    arrays = load_arrays(path, names={*STORED_KEYS, *sgdml.KEYS, *combustion.KEYS})
     if record_of(arrays) is not None:
         if energy_unit or length_unit:
             raise FfptError(f"{path} carries its units (eV, Angstrom): give none")
         return from_stored(arrays, path)
+    if combustion.is_combustion(arrays):
+        if energy_unit or length_unit:
+            raise FfptError(f"{path} is of the combustion benchmark, in kcal/mol and Angstrom: give no units")
+        return combustion.from_arrays(arrays, path)
     if not sgdml.is_sgdml(arrays):
         raise FfptError(
-            f"{path} is no data set known here: neither ours nor one with the keys R, z, E, F (MD17, sGDML) "
-            "or coords, nuclear_charges, energies, forces (rMD17)"
+            f"{path} is no data set known here: neither ours nor one with the keys R, z, E, F (MD17, sGDML), "
+            "R, Z, N, E, F, RXN (combustion) or coords, nuclear_charges, energies, forces (rMD17)"
         )
     energy, length = _npz_units(arrays, path, energy_unit, length_unit)
     molecule = _scaled(sgdml.molecule_arrays(arrays, path), energy, length)
@@ -156,7 +160,8 @@ def read(
     ============ ======================== ====================================================================
     "extxyz"     .xyz .extxyz             eV and Angstrom unless given
     "npz"        .npz                     ours: in the file; sGDML: e_unit, r_unit in the file; MD17 and rMD17:
-                                          kcal/mol and Angstrom, with a DatasetWarning; others: must be given
+                                          kcal/mol and Angstrom, with a DatasetWarning; a file of the combustion
+                                          benchmark (labels corrected): kcal/mol and Angstrom; others: must be given
     "traj"       .traj (ASE)              eV and Angstrom, ASE's own
     ============ ======================== ====================================================================
 

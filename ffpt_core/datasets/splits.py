@@ -136,7 +136,50 @@ def random_split(dataset: Dataset, n_train: int, n_validation: int, n_test: int 
     )
 
 
-def first_of_repeats(dataset: Dataset, decimals: int = 6) -> np.ndarray:
+def group_split(
+    dataset: Dataset, group: str, n_train: int, n_validation: int, n_test: int | None = None, seed: int = 0
+) -> Split:
+    """Shuffle whole groups (trajectories, say) and deal them out, so that no group has frames in two parts.
+
+    Groups go to validation until it has n_validation frames or more, then to training until it has n_train or more,
+    then to the test set. A part that ran over is cut to its size; frames cut off, and those of groups beyond n_test,
+    are in no part.
+
+    Args:
+        dataset: the data set to split.
+        group: a name in dataset.groups.
+        n_train: training frames, at least 1.
+        n_validation: validation frames.
+        n_test: test frames; all that are left when None.
+        seed: of the shuffle.
+
+    Raises:
+        FfptError: no such group, or too few frames.
+    """
+    if group not in dataset.groups:
+        raise FfptError(f"this data set has no group {group!r}; it has {', '.join(dataset.groups) or 'none'}")
+    if n_train < 1 or n_validation < 0 or (n_test or 0) < 0:
+        raise FfptError(f"cannot split into {n_train} training, {n_validation} validation, {n_test} test frames")
+    rng = np.random.default_rng(seed)
+    names, of_frame = np.unique(dataset.groups[group], return_inverse=True)
+    order = rng.permutation(len(names))
+    members = np.split(np.argsort(of_frame, kind="stable"), np.cumsum(np.bincount(of_frame))[:-1])
+    parts: dict[str, np.ndarray] = {}
+    next_group = 0
+    for name, wanted in (("validation", n_validation), ("train", n_train), ("test", n_test)):
+        taken: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
+        count = 0
+        while next_group < len(order) and (wanted is None or count < wanted):
+            taken.append(members[order[next_group]])
+            count += len(taken[-1])
+            next_group += 1
+        if wanted is not None and count < wanted:
+            raise FfptError(f"{wanted:,} {name} frames asked for, but the groups left have {count:,}")
+        parts[name] = rng.permutation(np.concatenate(taken))[:wanted]
+    return Split(seed=seed, fingerprint=dataset.fingerprint, **parts)
+
+
+def first_of_repeats(dataset: Dataset, decimals: int = 6, lowest: bool = False) -> np.ndarray:
     """For each frame the first frame with the same atoms in the same places; its own number where there is none.
 
     Positions are compared after rounding, as they stand: a rotated copy is another frame. Labels are not
@@ -145,16 +188,24 @@ def first_of_repeats(dataset: Dataset, decimals: int = 6) -> np.ndarray:
     Args:
         dataset: the data set.
         decimals: of the positions and cells in Angstrom.
+        lowest: name the one of lowest energy instead of the first (the first of those where several are as low).
 
     Returns:
         (n_frames,) frame numbers.
+
+    Raises:
+        FfptError: lowest, and the data set has no energies.
     """
     first = np.arange(len(dataset))
+    if lowest and dataset.energies is None:
+        raise FfptError("the lowest of repeated frames cannot be told: this data set has no energies")
     # Adding zero turns -0.0 into 0.0: bytes are compared.
     positions = np.round(dataset.positions, decimals) + 0.0
     cells = np.round(dataset.cells, decimals).reshape(-1, 9) + 0.0
     for size in np.unique(dataset.n_atoms):
         frames = np.flatnonzero(dataset.n_atoms == size)
+        if lowest and dataset.energies is not None:
+            frames = frames[np.argsort(dataset.energies[frames], kind="stable")]
         atoms = dataset.offsets[frames][:, None] + np.arange(size)
         parts = (positions[atoms], dataset.numbers[atoms], cells[frames], dataset.pbc[frames])
         rows = np.concatenate([np.ascontiguousarray(p.reshape(len(frames), -1)).view(np.uint8) for p in parts], axis=1)
@@ -164,6 +215,6 @@ def first_of_repeats(dataset: Dataset, decimals: int = 6) -> np.ndarray:
     return first
 
 
-def drop_repeats(dataset: Dataset, decimals: int = 6) -> Dataset:
-    """The frames of dataset but those whose atoms stand where those of an earlier frame do; see first_of_repeats."""
-    return dataset[first_of_repeats(dataset, decimals) == np.arange(len(dataset))]
+def drop_repeats(dataset: Dataset, decimals: int = 6, lowest: bool = False) -> Dataset:
+    """The first (or lowest) frame of each set of repeats, and all that are not repeated; see first_of_repeats."""
+    return dataset[first_of_repeats(dataset, decimals, lowest) == np.arange(len(dataset))]

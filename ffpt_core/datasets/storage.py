@@ -11,6 +11,7 @@ energies  (n_frames,)         float64           eV; absent where unlabelled
 forces    (n_atoms_total, 3)  float64 or 32     eV/Angstrom; absent where unlabelled
 cells     (n_frames, 3, 3)    float64           Angstrom; absent where no frame has a cell or is periodic
 pbc       (n_frames, 3)       bool              absent with cells
+group_X   (n_frames,)         str               Dataset.groups["X"]; any number of them
 ========= =================== ================= ============================================================
 
 Energies always keep 64 bits: 32 would round the total energy of aspirin (-17,592 eV) to 2 meV.
@@ -37,6 +38,7 @@ FORMAT = "ffpt-dataset"
 VERSION = 1
 UNITS = {"positions": "Angstrom", "energies": "eV", "forces": "eV/Angstrom", "cells": "Angstrom"}
 STORED_KEYS = ("record", "numbers", "n_atoms", "positions", "energies", "forces", "cells", "pbc")
+GROUP_PREFIX = "group_"
 PRECISIONS = ("float64", "float32")
 
 
@@ -65,6 +67,7 @@ def save(dataset: Dataset, path: str | os.PathLike[str], compressed: bool = True
         arrays["forces"] = dataset.forces.astype(precision, copy=False)
     if dataset.pbc.any() or dataset.cells.any():
         arrays |= {"cells": dataset.cells, "pbc": dataset.pbc}
+    arrays |= {GROUP_PREFIX + name: labels for name, labels in dataset.groups.items()}
     with atomic_write(path, "wb") as stream:
         (np.savez_compressed if compressed else np.savez)(stream, **arrays)
 
@@ -74,7 +77,7 @@ def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = No
 
     Args:
         path: the file.
-        names: arrays to unpack where the file has them; all when None. The others are not looked at.
+        names: arrays to unpack where the file has them, groups always; all when None. The others are not looked at.
 
     Raises:
         FfptError: no such file, not an npz, truncated, or it holds pickled objects.
@@ -88,7 +91,8 @@ def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = No
                 raise FfptError(f"{path} is {kind}" if start else f"{path} is empty")
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files if names is None or name in names}
+                wanted = [name for name in archive.files if names is None or name in names or _is_group(name)]
+                return {name: archive[name] for name in wanted}
     except OSError as error:
         raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -97,6 +101,10 @@ def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = No
         if "pickle" in str(error).lower():
             raise FfptError(f"{path} holds pickled Python objects, which are never loaded") from error
         raise FfptError(f"{path} is damaged: {error}") from error
+
+
+def _is_group(name: str) -> bool:
+    return name.startswith(GROUP_PREFIX)
 
 
 def record_of(arrays: dict[str, np.ndarray]) -> dict[str, object] | None:
@@ -123,8 +131,9 @@ def from_stored(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> 
         raise FfptError(f"{path} lacks {', '.join(missing)}")
     kept = {name: arrays[name] for name in STORED_KEYS if name in arrays and name not in ("record", "n_atoms")}
     kept["offsets"] = np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)])
+    groups = {name.removeprefix(GROUP_PREFIX): labels for name, labels in arrays.items() if _is_group(name)}
     try:
-        return Dataset(**given_away(kept), level=str(record.get("level", "")))
+        return Dataset(**given_away(kept), level=str(record.get("level", "")), groups=groups)
     except FfptError as error:
         raise FfptError(f"{path}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,24 @@ def frozen(array: object, dtype: type, name: str) -> np.ndarray:
     if dtype is np.int64 and given.dtype.kind == "f" and not np.array_equal(given, result):
         raise FfptError(f"{name}: whole numbers needed")
     result.flags.writeable = False
+    return result
+
+
+def frozen_groups(groups: Mapping[str, object], frames: int) -> dict[str, np.ndarray]:
+    """Read-only group labels, (frames,) texts under each name.
+
+    Raises:
+        FfptError: a name that is no plain word, or another number of labels than frames.
+    """
+    result: dict[str, np.ndarray] = {}
+    for name, labels in groups.items():
+        array = np.array(labels, dtype=np.str_)
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise FfptError(f"the name of a group is a plain word, not {name!r}")
+        if array.shape != (frames,):
+            raise FfptError(f"group {name}: labels of shape {array.shape} for {frames} frames")
+        array.flags.writeable = False
+        result[name] = array
     return result
 
 

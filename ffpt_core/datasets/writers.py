@@ -8,6 +8,7 @@ from pathlib import Path
 from ase.data import chemical_symbols
 
 from ffpt_core.datasets.dataset import Dataset
+from ffpt_core.datasets.storage import GROUP_PREFIX
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_write
 
@@ -32,6 +33,12 @@ def write(dataset: Dataset, path: str | os.PathLike[str], prefix: str = "") -> N
         raise FfptError(f"cannot write {path}: the suffix must be .xyz, .extxyz or .npz")
 
 
+def _quoted(text: str) -> str:
+    """A text as the value of a key."""
+    plain = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{plain}"'
+
+
 def _comment(dataset: Dataset, frame: int, prefix: str) -> str:
     """The key=value line of a frame."""
     parts = []
@@ -43,8 +50,8 @@ def _comment(dataset: Dataset, frame: int, prefix: str) -> str:
     if dataset.energies is not None:
         parts.append(f"{prefix}energy={float(dataset.energies[frame])!r}")
     if dataset.level:
-        level = " ".join(dataset.level.split()).replace("\\", "\\\\").replace('"', '\\"')
-        parts.append(f'level="{level}"')
+        parts.append(f"level={_quoted(dataset.level)}")
+    parts += [f"{GROUP_PREFIX}{name}={_quoted(labels[frame])}" for name, labels in dataset.groups.items()]
     periodic = " ".join("FT"[int(flag)] for flag in dataset.pbc[frame])
     parts.append(f'pbc="{periodic}"')
     return " ".join(parts)

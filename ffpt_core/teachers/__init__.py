@@ -8,7 +8,7 @@ GAFF-2.11 teachers of other molecules: ``ffpt_core.teachers.gaff.gaff_teacher``.
 
 from __future__ import annotations
 
-from ffpt_core.teachers.builtin import BUILT_IN, aspirin, built_in, load_teacher
+from ffpt_core.teachers.builtin import BUILT_IN, aspirin, built_in, load_teacher, load_teachers
 from ffpt_core.teachers.teacher import TERMS, Teacher
 
-__all__ = ["BUILT_IN", "TERMS", "Teacher", "aspirin", "built_in", "load_teacher"]
+__all__ = ["BUILT_IN", "TERMS", "Teacher", "aspirin", "built_in", "load_teacher", "load_teachers"]

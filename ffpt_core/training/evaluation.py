@@ -115,6 +115,33 @@ def errors_of(dataset: Dataset, energies: np.ndarray, forces: np.ndarray) -> Err
     return Errors(len(dataset), *mae_rmse(energies, dataset.energies), *mae_rmse(forces, dataset.forces))
 
 
+def errors_by(dataset: Dataset, energies: np.ndarray, forces: np.ndarray, group: str) -> dict[str, Errors]:
+    """Errors of predictions for each label of a group of the dataset, such as "reaction".
+
+    Args:
+        dataset: labelled frames.
+        energies, forces: as predict gives them.
+        group: a name in dataset.groups, or several with commas between them ("reaction,source").
+
+    Returns:
+        {label: errors}, sorted by label; labels of several groups have a space between them.
+
+    Raises:
+        FfptError: no such group.
+    """
+    labels = np.full(len(dataset), "")
+    for name in group.split(","):
+        if name not in dataset.groups:
+            raise FfptError(f"the data have no group {name!r}; they have {', '.join(dataset.groups) or 'none'}")
+        labels = np.char.add(np.char.add(labels, " "), dataset.groups[name])
+    of_atom = np.repeat(np.arange(len(dataset)), dataset.n_atoms)
+    found = {}
+    for label in np.unique(labels):
+        frames = labels == label
+        found[str(label).strip()] = errors_of(dataset[frames], energies[frames], forces[frames[of_atom]])
+    return found
+
+
 def evaluate(potential: Potential, dataset: Dataset, batch_size: int = 20) -> Errors:
     """Errors of a potential on a dataset with energies, forces or both.
 
