@@ -1,0 +1,1 @@
+"""Verbs of the ffpt command that need reactions or PLUMED: one module each."""

@@ -1,0 +1,80 @@
+"""ffpt reactions: the 19 reactions, and inputs to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def reactions(
+    number: Annotated[str | None, typer.Argument(help="One of them, such as 9 or 12b; default: list all.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for its plumed.dat and start.xyz.")
+    ] = None,
+    side: Annotated[
+        str | None, typer.Option("--from", help="Start from reactants or products; default: from the one molecule.")
+    ] = None,
+) -> None:
+    """List the reactions of hydrogen combustion, or write one's PLUMED input and starting structure.
+
+    \b
+    Examples:
+      ffpt reactions
+      ffpt reactions 9 -o reaction-9/
+    """
+    from ffpt_core.errors import FfptError
+    from ffpt_core.progress import console
+    from ffpt_plumed.reactions import reaction
+
+    if number is None:
+        if output is not None or side is not None:
+            raise FfptError("--output and --from need the number of one reaction")
+        _list()
+        return
+    chosen = reaction(number)
+    sides = {None: chosen.start, "reactants": chosen.reactants, "products": chosen.products}
+    if side not in sides:
+        raise FfptError(f"--from {side}: reactants or products")
+    _describe(chosen.number)
+    if output is not None:
+        from ffpt_core.files import atomic_path, atomic_write
+        from ffpt_plumed.inputs import plumed_input
+        from ffpt_plumed.structures import starting_structure
+
+        output.mkdir(parents=True, exist_ok=True)
+        with atomic_write(output / "plumed.dat") as stream:
+            stream.write(plumed_input(chosen))
+        with atomic_path(output / "start.xyz") as path:
+            starting_structure(chosen, sides[side]).write(path, format="extxyz")
+        console.print(f"wrote {output / 'plumed.dat'} and {output / 'start.xyz'}")
+
+
+def _list() -> None:
+    from rich.table import Table
+
+    from ffpt_core.progress import console
+    from ffpt_plumed.reactions import REACTIONS
+
+    table = Table("no.", "equation", "2S+1", "atoms", "CVs: pairs @ Å", "barrier", "energy", title="kJ/mol along the path")
+    for found in REACTIONS.values():
+        variables = "; ".join(
+            f"{' '.join(f'{i + 1}-{j + 1}' for i, j in variable.pairs)} @ {variable.mu:g}" for variable in found.variables
+        )
+        barrier = "none" if found.barrier is None else f"{found.barrier:.1f}"
+        table.add_row(
+            found.number, found.equation, str(found.multiplicity), " ".join(found.symbols), variables, barrier,
+            f"{found.energy:.1f}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _describe(number: str) -> None:
+    from ffpt_core.progress import console
+    from ffpt_plumed.reactions import REACTIONS
+
+    found = REACTIONS[number]
+    for name, state in (("reactants", found.reactants), ("products", found.products)):
+        molecules = " + ".join(f"{part.species} (atoms {', '.join(str(i + 1) for i in part.atoms)})" for part in state)
+        console.print(f"{name}: {molecules}", highlight=False)
