@@ -11,7 +11,7 @@ from ffpt_plumed.reactions import Reaction
 from ffpt_plumed.variables import SLOPE, CoordinationNumber
 
 _REACH = 3.6
-"""Widths of a hill beyond which it is zero (PLUMED: sqrt(2 x 6.25) = 3.54): the grid reaches that far beyond a variable."""
+"""Widths of a hill beyond which it is zero (PLUMED: sqrt(2 x 6.25) = 3.54): as far as grids reach beyond variables."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def plumed_input(reaction: Reaction, settings: MetadynamicsSettings | None = Non
         f"KAPPA={_repeat(settings.wall_constant, walls)}",
         "",
         "metad: METAD ...",
-        f"  ARG={','.join(names)} SIGMA={_repeat(settings.sigma, names)} HEIGHT={settings.height:g} PACE={settings.pace}",
-        f"  BIASFACTOR={settings.bias_factor:g} TEMP={settings.temperature:g}",
+        f"  ARG={','.join(names)} SIGMA={_repeat(settings.sigma, names)} HEIGHT={settings.height:g}",
+        f"  PACE={settings.pace} BIASFACTOR={settings.bias_factor:g} TEMP={settings.temperature:g}",
         f"  {_grid(reaction.variables, settings.sigma)}",
         "  FILE=HILLS",
         "...",

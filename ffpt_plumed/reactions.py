@@ -190,7 +190,9 @@ REACTIONS: dict[str, Reaction] = {
 
 
 def reaction(number: str | int) -> Reaction:
-    """The reaction of a number: 9, "9", "12b"; 6 and 12 mean the surface that is lower at the path's ends, "6b" and "12b".
+    """The reaction of a number: 9, "9", "12b".
+
+    6 and 12 mean the surfaces that are lower at the ends of their paths, "6b" and "12b".
 
     Raises:
         FfptError: there is none.
@@ -219,7 +221,9 @@ def side(reaction: Reaction, values: np.ndarray) -> np.ndarray:
         FfptError: the path has no highest point.
     """
     if any(top is None for _, top, _ in reaction.path_values):
-        raise FfptError(f"reaction {reaction.number} has no barrier: its sides are told by the molecules, not by variables")
+        raise FfptError(
+            f"reaction {reaction.number} has no barrier: its sides are told by the molecules, not by variables"
+        )
     reactant, top, product = np.array(reaction.path_values, dtype=float).T
     found = np.full(len(values), "", dtype="<U9")
     for name, end in (("products", product), ("reactants", reactant)):

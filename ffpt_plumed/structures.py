@@ -48,9 +48,7 @@ def _place(positions: np.ndarray, molecule: Molecule) -> None:
     positions[list(molecule.atoms)] = species_teacher(molecule.species).atoms.positions
 
 
-def _next(
-    pairs: Iterable[tuple[int, int]], waiting: Iterable[Molecule], there: set[int]
-) -> tuple[Molecule, int, int]:
+def _next(pairs: Iterable[tuple[int, int]], waiting: Iterable[Molecule], there: set[int]) -> tuple[Molecule, int, int]:
     """A molecule that will bind to what is there, with the atom there and its own: bonded_pairs connect all atoms."""
     return next(
         (molecule, here, near)

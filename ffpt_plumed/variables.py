@@ -12,7 +12,7 @@ SLOPE = 3.0
 
 @dataclass(frozen=True)
 class CoordinationNumber:
-    """CN = sum over pairs of 2 / (1 + exp(SLOPE (r - mu))): one for each pair at r = mu, falling with slope -1.5/Angstrom.
+    """CN = sum over pairs of 2 / (1 + exp(SLOPE (r - mu))): one for each pair at r = mu, slope -1.5/Angstrom there.
 
     Source: Guan, Heindel, Ko, Yang, Head-Gordon, Nat. Comput. Sci. 3, 965 (2023), doi 10.1038/s43588-023-00549-5.
 

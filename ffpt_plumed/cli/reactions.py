@@ -17,7 +17,7 @@ def reactions(
         str | None, typer.Option("--from", help="Start from reactants or products; default: from the one molecule.")
     ] = None,
 ) -> None:
-    """List the reactions of hydrogen combustion, or write one's PLUMED input and starting structure.
+    r"""List the reactions of hydrogen combustion, or write one's PLUMED input and starting structure.
 
     \b
     Examples:
@@ -57,10 +57,13 @@ def _list() -> None:
     from ffpt_core.progress import console
     from ffpt_plumed.reactions import REACTIONS
 
-    table = Table("no.", "equation", "2S+1", "atoms", "CVs: pairs @ Å", "barrier", "energy", title="kJ/mol along the path")
+    table = Table(
+        "no.", "equation", "2S+1", "atoms", "CVs: pairs @ Å", "barrier", "energy", title="kJ/mol along the path"
+    )
     for found in REACTIONS.values():
         variables = "; ".join(
-            f"{' '.join(f'{i + 1}-{j + 1}' for i, j in variable.pairs)} @ {variable.mu:g}" for variable in found.variables
+            f"{' '.join(f'{i + 1}-{j + 1}' for i, j in variable.pairs)} @ {variable.mu:g}"
+            for variable in found.variables
         )
         barrier = "none" if found.barrier is None else f"{found.barrier:.1f}"
         table.add_row(
