@@ -23,6 +23,7 @@ from ffpt_core.datasets import Dataset
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_path, read_json, write_json
 from ffpt_core.labelling_chunks import CHUNK_FRAMES, ChunkResult, end_with_parent, label_chunk
+from ffpt_core.parts import open_parts, parts_folder
 from ffpt_core.progress import progress_bar
 
 
@@ -67,11 +68,6 @@ class Job:
         }
 
 
-def parts_folder(output: str | os.PathLike[str]) -> Path:
-    """Where the finished chunks of an unfinished output lie."""
-    return Path(f"{os.fspath(output)}.parts")
-
-
 def label(job: Job, output: str | os.PathLike[str] | None = None, jobs: int = 1, quiet: bool = False) -> Dataset:
     """Label frames.
 
@@ -104,7 +100,7 @@ def label(job: Job, output: str | os.PathLike[str] | None = None, jobs: int = 1,
     if done is not None:
         shutil.rmtree(folder, ignore_errors=True)  # left by a kill between the record and the end
         return done
-    _open_parts(folder, identity)
+    open_parts(folder, identity)
     dataset, failed = _assembled(job, identity, _results(job, identity, folder, jobs, quiet))
     dataset.save(output)
     write_json(output.with_suffix(".json"), {**_record(job, identity, failed), "output": dataset.fingerprint})
@@ -151,24 +147,6 @@ def _finished(output: Path, identity: dict[str, Any], skip_failed: bool) -> Data
     if parts_folder(output).is_dir():
         return None  # killed between the data set and its record: written again
     raise FfptError(f"{output} is there already and comes from another input: remove it or choose another name")
-
-
-def _open_parts(folder: Path, identity: dict[str, Any]) -> None:
-    """Make the folder of parts, or make sure that it belongs to this job."""
-    path = folder / "input.json"
-    if not path.is_file():
-        if folder.is_dir() and any(folder.glob("*.npz")):
-            raise FfptError(f"{folder} holds files of something else: remove it or choose another output")
-        write_json(path, identity)
-        return
-    found = read_json(path)
-    if found != identity:
-        found = found if isinstance(found, dict) else {}
-        keys = [key for key in identity if found.get(key) != identity[key]]
-        raise FfptError(
-            f"{folder} is the unfinished work of another input (its {' and '.join(keys)} differ): "
-            "remove it or choose another output"
-        )
 
 
 def _read_part(path: Path) -> ChunkResult | None:

@@ -9,11 +9,13 @@ import typer
 
 from ffpt_core.cli.combustion_data import combustion
 from ffpt_core.cli.notes import notes
+from ffpt_core.cli.water_box import water_box
 
 if TYPE_CHECKING:
     from ffpt_core.datasets import Dataset, Split, Summary
 
-data = typer.Typer(no_args_is_help=True, help="Get, look at, convert and split data sets.")
+data = typer.Typer(no_args_is_help=True, help="Get, make, look at, convert and split data sets.")
+data.command("water-box")(water_box)
 
 File = Annotated[Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML, combustion), .traj.")]
 EnergyUnit = Annotated[str | None, typer.Option(help="Energy unit of the file: eV, kcal/mol, kJ/mol, hartree.")]

@@ -45,8 +45,9 @@ def label(
 
     from ffpt_core.datasets import DatasetWarning, read
     from ffpt_core.files import read_json
-    from ffpt_core.labelling import Job, parts_folder
+    from ffpt_core.labelling import Job
     from ffpt_core.labelling import label as run
+    from ffpt_core.parts import parts_folder
 
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")

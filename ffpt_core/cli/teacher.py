@@ -19,6 +19,9 @@ def teacher(
         Optional[str], typer.Argument(help="A built-in molecule (aspirin, H2O, ...), or an SDF, MOL, MOL2 or PDB file.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("teacher"),
+    water: Annotated[
+        Optional[str], typer.Option(help="One flexible water molecule instead: tip3p, or spcfw.", show_default=False)
+    ] = None,
     smiles: Annotated[
         Optional[str], typer.Option(help="The molecule as SMILES; with a PDB file, the template of its bonds.")
     ] = None,
@@ -35,7 +38,7 @@ def teacher(
     conformers: Annotated[int, typer.Option(min=1, help="Conformers to relax when there are no coordinates.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the conformers.")] = 0,
 ) -> None:
-    """Make a GAFF-2.11 or Q-Force teacher: OpenMM System, topology and relaxed geometry in a folder.
+    """Make a teacher (GAFF-2.11, Q-Force, flexible water): OpenMM System, topology and relaxed geometry in a folder.
 
     A SMILES whose atoms (hydrogens too) all carry map numbers keeps their order; files keep theirs.
 
@@ -45,15 +48,19 @@ def teacher(
       ffpt teacher aspirin -o aspirin/
       ffpt teacher --qforce all -o teachers/
       ffpt teacher --qforce ethanol_qforce.xml -o ethanol/
+      ffpt teacher --water tip3p -o water/
     """
     from ffpt_core.teachers import BUILT_IN, built_in
+    from ffpt_core.teachers.water import water_teacher
 
+    if (qforce, water).count(None) < 2 and (source, smiles, qforce, water).count(None) < 3:
+        raise FfptError("--qforce and --water bring their own molecule: give no other")
     if qforce is not None:
-        if source is not None or smiles is not None:
-            raise FfptError("--qforce brings its own molecule: give no other")
         _write_qforce(qforce, geometry, name, output)
         return
-    if source in BUILT_IN and smiles is None:
+    if water is not None:
+        made = water_teacher(water)
+    elif source in BUILT_IN and smiles is None:
         made = built_in(str(source))
     else:
         made = _gaff(source, smiles, charge, charge_method, name, conformers, seed)

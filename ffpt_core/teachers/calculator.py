@@ -31,12 +31,17 @@ class TeacherCalculator(SinglePointCalculator):
         """Energy and forces.
 
         Raises:
-            FfptError: atoms of other elements or in another order than the teacher's.
+            FfptError: atoms of other elements or in another order than the teacher's, periodic atoms for a teacher in
+                vacuum or the reverse, or a cell too thin for its cutoff.
         """
         if not np.array_equal(atoms.numbers, self.teacher.numbers):
             raise FfptError(
                 f"this teacher is for {self.teacher.atoms.get_chemical_formula()} in its own atom order "
                 f"({self.teacher.atoms.symbols}), not for {atoms.symbols}"
             )
-        energies, forces = self.teacher.energies_and_forces(atoms.positions[None])
+        if atoms.pbc.all() != self.teacher.periodic or atoms.pbc.any() != self.teacher.periodic:
+            kind = "a periodic box" if self.teacher.periodic else "a molecule in vacuum"
+            raise FfptError(f"this teacher is for {kind}, the atoms have pbc {atoms.pbc.tolist()}")
+        cells = atoms.cell.array if self.teacher.periodic else None
+        energies, forces = self.teacher.energies_and_forces(atoms.positions[None], cells)
         return {"energy": float(energies[0]), "free_energy": float(energies[0]), "forces": forces[0]}

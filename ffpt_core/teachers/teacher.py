@@ -1,4 +1,4 @@
-"""A teacher: a classical force field of one molecule that labels frames fast enough for pre-training."""
+"""A teacher: a classical force field that labels frames fast enough for pre-training."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def assign_force_groups(system: openmm.System) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A classical, non-reactive force field of one molecule in vacuum.
+    """A classical, non-reactive force field: of one molecule in vacuum, or of a periodic box of them.
 
     Args:
-        system: OpenMM System without constraints, cutoff or centre-of-mass remover; its forces lie in
-            the groups of TERMS.
+        system: OpenMM System without constraints or centre-of-mass remover, and without a cutoff in vacuum; its forces
+            lie in the groups of TERMS.
         topology: atoms in the order of system, with bonds.
-        atoms: the relaxed molecule, Angstrom.
+        atoms: the relaxed molecule, or a geometry of the box with its cell; Angstrom.
         level: level of theory, for example "GAFF-2.11".
         record: where it comes from (name, SMILES, charge method, versions), JSON values only.
     """
@@ -95,11 +95,23 @@ class Teacher:
         for index, atom in enumerate(self.topology.atoms()):
             if atom.element is None or atom.element.atomic_number != self.atoms.numbers[index]:
                 raise FfptError(f"atom {index} of the topology and of the relaxed structure are different elements")
+        if self.system.usesPeriodicBoundaryConditions() != self.periodic:
+            raise FfptError("a teacher whose force field is periodic needs a structure with a cell, and the reverse")
+        if self.periodic:
+            # Those of the structure are exact: a PDB file rounds them.
+            vectors = self.atoms.cell.array / NANOMETRE
+            self.topology.setPeriodicBoxVectors(vectors * import_openmm().unit.nanometer)
+            self.system.setDefaultPeriodicBoxVectors(*vectors)
 
     @property
     def numbers(self) -> np.ndarray:
         """(n_atoms,) atomic numbers."""
         return self.atoms.numbers
+
+    @property
+    def periodic(self) -> bool:
+        """Whether it is of a box, periodic along all its vectors."""
+        return bool(self.atoms.pbc.all())
 
     @property
     def bonds(self) -> np.ndarray:
@@ -125,26 +137,49 @@ class Teacher:
             raise FfptError(f"frame {bad[0]}: NaN or infinite positions")
         return positions
 
-    def energies_and_forces(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _place(self, frame: np.ndarray, cell: np.ndarray | None) -> None:
+        """Give the Context a frame (nm), and the cell (nm) of a box."""
+        if cell is not None:
+            try:
+                self._context.setPeriodicBoxVectors(*cell)
+            except import_openmm().OpenMMException as error:
+                raise FfptError(f"a cell that {self.level} cannot have here: {error}") from error
+        self._context.setPositions(frame)
+
+    def _checked_cells(self, cells: np.ndarray | None, n_frames: int) -> list[np.ndarray] | list[None]:
+        """The cell of each frame in nm."""
+        if not self.periodic:
+            if cells is not None:
+                raise FfptError("this teacher is of a molecule in vacuum: its frames have no cells")
+            return [None] * n_frames
+        cells = self.atoms.cell.array if cells is None else np.asarray(cells, dtype=float)
+        return list(np.broadcast_to(cells / NANOMETRE, (n_frames, 3, 3)))
+
+    def energies_and_forces(
+        self, positions: np.ndarray, cells: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Label frames.
 
         Args:
             positions: (n_frames, n_atoms, 3) Angstrom.
+            cells: of a periodic teacher, (n_frames, 3, 3) or (3, 3) cell vectors as rows in OpenMM's reduced form,
+                Angstrom; None: that of its own structure.
 
         Returns:
             (n_frames,) energies in eV and (n_frames, n_atoms, 3) forces in eV/Angstrom.
 
         Raises:
-            FfptError: positions of another shape or not finite, or a frame where the force field itself
-                is not finite (two atoms at one place); the message names the frame.
+            FfptError: positions of another shape or not finite, a cell that is thinner than twice the cutoff or not
+                reduced, or a frame where the force field itself is not finite (two atoms at one place); the message
+                names the frame.
         """
         positions = self._checked(positions) / NANOMETRE
+        boxes = self._checked_cells(cells, len(positions))
         energies = np.empty(len(positions))
         forces = np.empty_like(positions)
-        context = self._context
-        for index, frame in enumerate(positions):
-            context.setPositions(frame)
-            state = context.getState(energy=True, forces=True)
+        for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
+            self._place(frame, box)
+            state = self._context.getState(energy=True, forces=True)
             # _value skips the unit machinery, which costs more than the force field; both are in
             # OpenMM's own units, kJ/mol and kJ/mol/nm.
             energies[index] = state.getPotentialEnergy()._value
@@ -160,7 +195,7 @@ class Teacher:
         """Energy of each term.
 
         Args:
-            positions: (n_frames, n_atoms, 3) Angstrom.
+            positions: (n_frames, n_atoms, 3) Angstrom; of a periodic teacher, in its own cell.
 
         Returns:
             For each name of TERMS the (n_frames,) energies in eV; 1-4 interactions count as nonbonded.
@@ -169,9 +204,10 @@ class Teacher:
             FfptError: positions of another shape, or not finite.
         """
         positions = self._checked(positions) / NANOMETRE
+        boxes = self._checked_cells(None, len(positions))
         terms = {name: np.empty(len(positions)) for name in TERMS}
-        for index, frame in enumerate(positions):
-            self._context.setPositions(frame)
+        for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
+            self._place(frame, box)
             for name, group in TERMS.items():
                 state = self._context.getState(energy=True, groups={group})
                 terms[name][index] = state.getPotentialEnergy()._value * KJ_PER_MOL
