@@ -28,9 +28,9 @@ AVOGADRO = 0.602214076
 EWALD_TOLERANCE = 1e-5
 """Error of the real-space part of particle-mesh Ewald at the cutoff, relative (OpenMM's definition)."""
 
-MESH_SPACING = 0.4
-"""Angstrom, of its mesh. Forces of a 12.4 Angstrom box are then within 0.02 meV/Angstrom (rms) of converged ones, and
-change by less when the box is shifted over the mesh, which no potential could learn."""
+MESH_SPACING = 0.52
+"""Angstrom, of its mesh, which takes most of the time. Forces of a 12.4 Angstrom box are then within 0.07 meV/Angstrom
+(rms, 1 part in 10,000) of converged ones; they are the exact gradient of the energy all the same."""
 
 
 @dataclass(frozen=True)
