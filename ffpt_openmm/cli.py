@@ -1,4 +1,4 @@
-"""ffpt md: Langevin molecular dynamics."""
+"""ffpt md: molecular dynamics."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from ffpt_core.errors import FfptError
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from openmm.app import Topology
 
+    from ffpt_core.teachers import Teacher
     from ffpt_openmm.simulation import MDResult
 
 
 def md(
-    model: Annotated[Path, typer.Argument(help="Potential file.")],
+    model: Annotated[str, typer.Argument(help="Potential file, or the folder of a teacher.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     topology: Annotated[
-        Path | None, typer.Option(help="PDB file with the atoms in order; default: that of the teacher.")
+        Path | None,
+        typer.Option(help="PDB file with the atoms in order; CRYST1 makes it periodic. Default: that of the teacher."),
     ] = None,
     structure: Annotated[
         Path | None, typer.Option(help="Starting geometry (xyz); default: the teacher's, or the topology's.")
@@ -27,13 +30,34 @@ def md(
     teacher: Annotated[
         str | None, typer.Option(help="Folder of a teacher, or the built-in one (aspirin): relaxes the geometry first.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run: its frames are where the replicas start, with new thermal velocities."),
+    ] = None,
+    start_every: Annotated[float, typer.Option(help="Time between these frames, and before the first, ps.")] = 20.0,
     temperature: Annotated[float, typer.Option(min=0.0, help="K.")] = 500.0,
-    friction: Annotated[float, typer.Option(min=0.0, help="Of the Langevin thermostat, 1/ps.")] = 2.0,
+    friction: Annotated[
+        float, typer.Option(min=0.0, help="Of the Langevin thermostat, 1/ps; 0: constant energy (NVE).")
+    ] = 2.0,
+    pressure: Annotated[
+        float | None, typer.Option(help="Of a Monte Carlo barostat, bar (NPT); default: constant volume.")
+    ] = None,
     timestep: Annotated[float, typer.Option(help="fs.")] = 0.5,
     length: Annotated[float, typer.Option(help="Of each replica, ps.")] = 100.0,
     replicas: Annotated[int, typer.Option(min=1, help="Independent trajectories.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of velocities and noise.")] = 0,
-    minimize: Annotated[bool, typer.Option("--minimize/--no-minimize", help="Relax the geometry first.")] = True,
+    minimize: Annotated[
+        bool, typer.Option("--minimize/--no-minimize", help="Relax the geometry first; frames of --start never are.")
+    ] = True,
+    wrap: Annotated[
+        bool | None,
+        typer.Option(
+            "--wrap/--no-wrap",
+            help="Put whole molecules back into the box in the trajectory; diffusion needs it as it is. "
+            "Default: with --pressure only.",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(help="Of the trajectory: dcd or h5.")] = "dcd",
     interval: Annotated[float, typer.Option(help="Between frames, fs.")] = 10.0,
     log_interval: Annotated[float, typer.Option(help="Between rows of energies and temperature, fs.")] = 100.0,
@@ -51,7 +75,7 @@ def md(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of PyTorch, for each process.")] = 1,
 ) -> None:
-    """Langevin dynamics of independent replicas; each stops at its first unphysical frame.
+    """Dynamics of independent replicas, of a potential or of a teacher; each stops at its first unphysical frame.
 
     The same command continues a run that was stopped at any moment; a greater --length or more --replicas extend
     it. An unphysical frame is a result, not an error: it is written to failure-K.xyz, and the others go on.
@@ -59,41 +83,70 @@ def md(
     \b
     Example:
       ffpt md aspirin.pt --teacher aspirin --temperature 500 --length 100 --replicas 10 -o runs/
+      ffpt md water.pt --topology water/reference/topology.pdb --temperature 300 --min-distance 1.2 -o nvt/
+      ffpt md water/reference --temperature 300 --start nvt/ --friction 0 --replicas 5 -o nve/
     """
     from ffpt_core.teachers import load_teacher
     from ffpt_openmm.settings import MDSettings
     from ffpt_openmm.simulation import run_md
+    from ffpt_openmm.starts import frames_of_run
 
     settings = MDSettings(
         temperature=temperature,
         friction=friction,
+        pressure=pressure,
         timestep=timestep,
         length=length,
         replicas=replicas,
         seed=seed,
-        minimize=minimize,
+        minimize=minimize and start is None,
         interval=interval,
         log_interval=log_interval,
         checkpoint_interval=checkpoint_interval,
         max_stretch=max_stretch,
         min_distance=min_distance,
         format=format,
+        wrap=pressure is not None if wrap is None else wrap,
         backend=backend,
         platform=platform,
     )
     loaded = None if teacher is None else load_teacher(teacher)
-    start = None if structure is None else _read_structure(structure)
-    if topology is not None:
-        atoms, geometry = _read_topology(topology)
-        start = geometry if start is None and loaded is None else start
-    elif loaded is not None:
-        atoms = loaded.topology
-    else:
-        raise FfptError("give the atoms: --topology FILE.pdb, or --teacher FOLDER")
+    moved_by = _load(model)
+    atoms, geometry = _atoms(topology, loaded, moved_by)
+    given: Atoms | list[Atoms] | None = geometry if structure is None else _read_structure(structure)
+    reference = None
+    if start is not None:
+        if structure is not None:
+            raise FfptError("--start and --structure both say where to start: give one of them")
+        given, reference = frames_of_run(start, start_every)
     result = run_md(
-        model, atoms, output, settings, structure=start, teacher=loaded, jobs=jobs, threads=threads, progress=True
-    )
+        moved_by, atoms, output, settings, structure=given, reference=reference, teacher=loaded, jobs=jobs,
+        threads=threads, progress=True,
+    )  # fmt: skip
     _show(result)
+
+
+def _load(model: str) -> Teacher | str:
+    """A teacher, where the name is that of one, else the name of a potential file."""
+    from ffpt_core.teachers import BUILT_IN, load_teacher
+
+    return load_teacher(model) if Path(model).is_dir() or (model in BUILT_IN and not Path(model).exists()) else model
+
+
+def _atoms(
+    topology: Path | None, teacher: Teacher | None, moved_by: Teacher | str
+) -> tuple[Topology, Atoms | None]:
+    """The topology, and a geometry unless that of the teacher is to be relaxed."""
+    from ffpt_core.teachers import Teacher
+
+    if topology is not None:
+        read, geometry = _read_topology(topology)
+        return read, geometry if teacher is None else None
+    if teacher is not None:
+        return teacher.topology, None
+    if isinstance(moved_by, Teacher):
+        return moved_by.topology, moved_by.atoms
+    raise FfptError("give the atoms: --topology FILE.pdb, or --teacher FOLDER")
 
 
 def _read_structure(path: Path) -> Atoms:
@@ -106,7 +159,7 @@ def _read_structure(path: Path) -> Atoms:
         raise FfptError(f"cannot read the structure {path}: {error}") from error
 
 
-def _read_topology(path: Path) -> tuple[object, Atoms]:
+def _read_topology(path: Path) -> tuple[Topology, Atoms]:
     from ase import Atoms
     from openmm.app import PDBFile
 

@@ -1,4 +1,4 @@
-"""Replicas in one OpenMM Context: Langevin dynamics of many copies of one system that do not see each other."""
+"""Replicas in one OpenMM Context: dynamics of many copies of one system that do not see each other."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from ffpt_core import Potential
 from ffpt_core.units import NANOMETRE
-from ffpt_openmm.force import create_system
-from ffpt_openmm.pythonforce import evaluation
+from ffpt_openmm.models import Model
 from ffpt_openmm.settings import MDSettings
 
 if TYPE_CHECKING:
+    import openmm
     from openmm.app import Topology
 
 BOLTZMANN = 8.31446261815324e-3
@@ -31,13 +30,16 @@ class Ensemble:
     motion independent of all the rest, in the integrator's discrete steps as well, so it is removed afterwards:
     positions() and kinetic_energies() are those about the centre of mass, as if it had been held all the time.
 
+    A barostat acts on the box that copies share, so it has a Context for each replica; it puts molecules back into the
+    box, and positions() are then as they are.
+
     Units are OpenMM's. Arrays have a row for each replica.
 
     Args:
-        potential: what moves the atoms.
+        model: what moves the atoms.
         topology: the atoms of one copy.
         settings: of the dynamics; backend and platform resolved.
-        start: the geometry (Angstrom) from which all replicas start, and their box.
+        starts: the geometry (Angstrom) that each replica of the run starts from, or one for all, with their box.
         replicas: which replicas of the run these are: they decide on velocities and noise.
 
     Raises:
@@ -45,39 +47,65 @@ class Ensemble:
     """
 
     def __init__(
-        self, potential: Potential, topology: Topology, settings: MDSettings, start: Atoms, replicas: Sequence[int]
+        self, model: Model, topology: Topology, settings: MDSettings, starts: Sequence[Atoms], replicas: Sequence[int]
     ) -> None:
         import openmm
 
         self.replicas = tuple(replicas)
-        self._shared = (potential, topology, settings, start)
+        self._shared = (model, topology, settings, starts)
+        self._settings = settings
         self._masses = np.array([atom.element.mass._value for atom in topology.atoms()])
-        self._start = start.positions / NANOMETRE
+        mine = [starts[0 if len(starts) == 1 else replica] for replica in self.replicas]
+        self._start = np.array([atoms.positions for atoms in mine]) / NANOMETRE
         self._centre = self._centres(self._start)
         periodic = topology.getPeriodicBoxVectors() is not None
         # The PDB file of a run has the box too, but rounded.
-        self.box = np.array(start.cell) / NANOMETRE if periodic else None
-        self._evaluate = evaluation(potential, start.numbers.tolist(), periodic, replicas=len(self.replicas))
-        self._integrator = openmm.LangevinMiddleIntegrator(
-            settings.temperature, settings.friction, settings.timestep / 1000
-        )
-        self._integrator.setRandomNumberSeed(settings.noise_seed(self.replicas))
-        system = create_system(
-            potential, topology, backend=settings.backend, remove_cm_motion=False, replicas=len(self.replicas)
-        )
+        self._box = np.array(mine[0].cell) / NANOMETRE if periodic else None
+        self._evaluate = model.evaluation(mine[0], len(self.replicas))
+        system = model.system(topology, settings, len(self.replicas))
+        self._integrator = self._integrator_for(system)
         platform = openmm.Platform.getPlatformByName(settings.platform)
         # OpenMM's own threads only where they have work; PyTorch's are set by the caller.
-        properties = {"CPU": {"Threads": str(torch.get_num_threads())}, "CUDA": {"Precision": "mixed"}}
+        on_cpu = {"Threads": str(torch.get_num_threads()), "DeterministicForces": "true"}
+        properties = {"CPU": on_cpu, "CUDA": {"Precision": "mixed"}}
         self._context = openmm.Context(system, self._integrator, platform, properties.get(settings.platform, {}))
-        if self.box is not None:
-            self._context.setPeriodicBoxVectors(*self.box)
+        if self._box is not None:
+            self._context.setPeriodicBoxVectors(*self._box)
+
+    def _integrator_for(self, system: openmm.System) -> openmm.Integrator:
+        """The integrator; a barostat goes into the System."""
+        import openmm
+
+        settings, seed = self._settings, self._settings.noise_seed(self.replicas)
+        if settings.pressure is not None:
+            barostat = openmm.MonteCarloBarostat(settings.pressure, settings.temperature)
+            barostat.setRandomNumberSeed(seed)
+            system.addForce(barostat)
+        if settings.friction == 0:
+            return openmm.VerletIntegrator(settings.timestep / 1000)
+        integrator = openmm.LangevinMiddleIntegrator(
+            settings.temperature, settings.friction, settings.timestep / 1000
+        )
+        integrator.setRandomNumberSeed(seed)
+        return integrator
 
     def begin(self) -> None:
-        """Put every replica at the start, with thermal velocities of its own."""
-        _, _, settings, _ = self._shared
+        """Put every replica at its start, with thermal velocities of its own."""
+        settings = self._settings
         width = np.sqrt(BOLTZMANN * settings.temperature / self._masses)[:, None]  # nm/ps
-        noise = [settings.velocity_noise(replica).standard_normal(self._start.shape) for replica in self.replicas]
-        self._place(np.broadcast_to(self._start, (len(noise), *self._start.shape)), width * np.array(noise))
+        shape = self._start.shape[1:]
+        noise = [settings.velocity_noise(replica).standard_normal(shape) for replica in self.replicas]
+        velocities = width * np.array(noise)
+        self._place(self._start, velocities)
+        if settings.friction == 0:
+            self._place(self._start, velocities - self._half_step())
+
+    @property
+    def box(self) -> np.ndarray | None:
+        """(3, 3) box vectors, nm, or None."""
+        if self._box is None or self._settings.pressure is None:
+            return self._box
+        return np.array(self._context.getState().getPeriodicBoxVectors(asNumpy=True)._value)
 
     @property
     def step(self) -> int:
@@ -93,13 +121,17 @@ class Ensemble:
         self._integrator.step(steps)
 
     def positions(self) -> np.ndarray:
-        """(n_replicas, n_atoms, 3) nm, the centre of mass of each copy where it started."""
+        """(n_replicas, n_atoms, 3) nm; without a barostat, the centre of mass of each copy where it started."""
         positions = self._raw_positions()
+        if self._settings.pressure is not None:
+            return positions
         return positions - (self._centres(positions) - self._centre)[:, None]
 
     def kinetic_energies(self) -> np.ndarray:
         """(n_replicas,) kJ/mol, without the motion of the centre of mass."""
         velocities = self._velocities()
+        if self._settings.friction == 0:
+            velocities += self._half_step()
         velocities -= self._centres(velocities)[:, None]
         return 0.5 * np.einsum("a,raj,raj->r", self._masses, velocities, velocities)
 
@@ -108,7 +140,9 @@ class Ensemble:
         return 2 * kinetic_energies / (3 * max(1, len(self._masses) - 1) * BOLTZMANN)
 
     def potential_energies(self) -> np.ndarray:
-        """(n_replicas,) kJ/mol: OpenMM knows their sum only, so this is an evaluation of the potential."""
+        """(n_replicas,) kJ/mol: OpenMM knows the sum of copies only, so that takes an evaluation of the potential."""
+        if self._evaluate is None:
+            return np.array([self._context.getState(energy=True).getPotentialEnergy()._value])
         return self._evaluate(self._raw_positions().reshape(-1, 3), self.box)[0]
 
     def hold_centres(self) -> None:
@@ -139,6 +173,12 @@ class Ensemble:
     def _place(self, positions: np.ndarray, velocities: np.ndarray) -> None:
         self._context.setPositions(positions.reshape(-1, 3))
         self._context.setVelocities(velocities.reshape(-1, 3))
+
+    def _half_step(self) -> np.ndarray:
+        """(n_replicas, n_atoms, 3) nm/ps: a Verlet integrator's velocities are half a step behind its positions."""
+        forces = self._context.getState(forces=True).getForces(asNumpy=True)._value
+        forces = forces.reshape(len(self.replicas), -1, 3)
+        return 0.5 * self._settings.timestep / 1000 * forces / self._masses[:, None]
 
     def _centres(self, vectors: np.ndarray) -> np.ndarray:
         """(..., 3) averages of (..., n_atoms, 3), weighted by mass."""

@@ -28,6 +28,7 @@ class RunFolder:
         self.path = Path(path)
         self.record = self.path / "run.json"
         self.potential = self.path / "potential.pt"
+        self.teacher = self.path / "teacher"
         self.topology = self.path / "topology.pdb"
         self.start = self.path / "start.xyz"
         self.reference = self.path / "reference.xyz"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ffpt_core import load
+from ffpt_core.analysis.criterion import molecules
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_write, read_json
 from ffpt_core.units import KJ_PER_MOL, NANOMETRE
@@ -19,7 +19,9 @@ from ffpt_openmm.dcd import to_hdf5
 from ffpt_openmm.ensemble import Ensemble
 from ffpt_openmm.folder import RunFolder, criterion_of, read_structure
 from ffpt_openmm.guard import Unphysical, is_about_nan, write_outcome
+from ffpt_openmm.models import saved_model
 from ffpt_openmm.settings import MDSettings, Outcome, settings_of
+from ffpt_openmm.starts import read_starts
 from ffpt_openmm.writer import ReplicaWriter
 
 _SLICE = 200
@@ -64,6 +66,7 @@ class ReplicaGroup:
         self.settings: MDSettings = settings_of(read_json(folder.record))
         self.topology = app.PDBFile(str(folder.topology)).topology
         self.criterion = criterion_of(self.topology, read_structure(folder.reference), self.settings)
+        self._molecules = molecules(len(self.criterion.symbols), self.criterion.bonds)
         self._failed: dict[int, Outcome] = {}
         self._writers: dict[int, ReplicaWriter] = {}
         self._last = (0, np.empty(0))
@@ -253,8 +256,8 @@ class ReplicaGroup:
         """The replicas that run, at the checkpoint or at the start, with their files open."""
         from openmm import OpenMMException
 
-        potential, start = load(self.folder.potential), read_structure(self.folder.start)
-        ensemble = Ensemble(potential, self.topology, self.settings, start, running)
+        model, starts = saved_model(self.folder), read_starts(self.folder.start)
+        ensemble = Ensemble(model, self.topology, self.settings, starts, running)
         if saved.state:
             try:
                 ensemble.load(saved.state)
@@ -267,7 +270,7 @@ class ReplicaGroup:
         for replica in running:
             sizes = saved.sizes.get(replica, (0, 0))
             self._writers[replica] = ReplicaWriter(
-                self.folder, replica, self.topology, self.settings, saved.step, sizes
+                self.folder, replica, self.topology, self.settings, saved.step, sizes, self._molecules
             )
         return ensemble
 

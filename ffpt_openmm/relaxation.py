@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
-from ffpt_core import Potential
 from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.units import NANOMETRE
-from ffpt_openmm.force import create_system
+from ffpt_openmm.models import Model
 from ffpt_openmm.settings import MDSettings
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ _ITERATIONS = 50
 
 def relax(
     atoms: Atoms,
-    potential: Potential,
+    model: Model,
     topology: Topology,
     teacher: Teacher | None,
     settings: MDSettings,
     criterion: StabilityCriterion,
 ) -> tuple[Atoms, str]:
-    """Relax atoms on the teacher, if there is one, and then on the potential.
+    """Relax atoms on the teacher, if there is one, and then on what moves them in the run.
 
     A potential whose own minimum is unphysical must not spoil the start of its dynamics: its relaxation is then
     left out, with a warning.
@@ -49,7 +48,7 @@ def relax(
     if teacher is not None and not atoms.pbc.any():
         atoms = _minimize(atoms, teacher.system, "Reference", 0)
         how.append(f"on {teacher.level}")
-    system = create_system(potential, topology, backend=settings.backend, remove_cm_motion=False)
+    system = model.system(topology, settings, 1)
     relaxed = _minimize(atoms, system, settings.platform, _ITERATIONS)
     failure = criterion.check(relaxed.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
     if failure is None:

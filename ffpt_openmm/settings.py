@@ -26,11 +26,12 @@ MAY_GROW = ("length", "replicas")
 
 @dataclass(frozen=True)
 class MDSettings:
-    """Settings of a Langevin run.
+    """Settings of a run.
 
     Args:
         temperature: K.
-        friction: 1/ps.
+        friction: of the Langevin thermostat, 1/ps; 0: constant energy, by OpenMM's VerletIntegrator.
+        pressure: bar, of a Monte Carlo barostat; None: constant volume.
         timestep: fs.
         length: ps, of each replica.
         replicas: number of independent trajectories from one geometry.
@@ -44,6 +45,8 @@ class MDSettings:
         min_distance: Angstrom, bound for atoms of different molecules (1.2 for water, Fu et al.); None: half the
             sum of covalent radii, as within a molecule.
         format: "dcd" or "h5".
+        wrap: put whole molecules back into the box in the trajectory, as pictures need it. A diffusion constant
+            needs coordinates that are continuous. With a barostat there are only wrapped ones.
         backend: as in ffpt_openmm.create_force ("auto" before it is resolved).
         platform: OpenMM's name ("auto" before it is resolved).
 
@@ -53,6 +56,7 @@ class MDSettings:
 
     temperature: float = 500.0
     friction: float = 2.0
+    pressure: float | None = None
     timestep: float = 0.5
     length: float = 100.0
     replicas: int = 1
@@ -65,6 +69,7 @@ class MDSettings:
     max_stretch: float = 0.5
     min_distance: float | None = None
     format: str = "dcd"
+    wrap: bool = False
     backend: str = "auto"
     platform: str = "auto"
 
@@ -76,6 +81,8 @@ class MDSettings:
         for name in ("temperature", "friction", "seed"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise FfptError(f"the {name} must not be negative, but is {getattr(self, name)}")
+        if self.pressure is not None:
+            self._check_barostat()
         if self.format not in TRAJECTORY_FORMATS:
             raise FfptError(f"there is no trajectory format {self.format!r}; there are {', '.join(TRAJECTORY_FORMATS)}")
         for name, femtoseconds in (("length", 1000 * self.length), ("interval", self.interval)):
@@ -84,6 +91,14 @@ class MDSettings:
                 raise FfptError(
                     f"the {name} of {femtoseconds:g} fs is not a whole number of steps of {self.timestep:g} fs"
                 )
+
+    def _check_barostat(self) -> None:
+        if self.pressure is None or not np.isfinite(self.pressure):
+            raise FfptError(f"the pressure must be a finite number of bar, not {self.pressure}")
+        if self.friction == 0 or self.temperature == 0:
+            raise FfptError("constant pressure needs a thermostat: a friction and a temperature above 0")
+        if not self.wrap:
+            raise FfptError("a barostat puts molecules back into the box: its trajectory is a wrapped one")
 
     @property
     def steps(self) -> int:
@@ -170,10 +185,12 @@ def check_continues(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> N
         raise FfptError(
             f"{folder} was written by an earlier ffpt, which this one cannot continue: choose another folder"
         )
+    # What an earlier ffpt did not know of was as it is by default.
+    before = {**{field.name: field.default for field in dataclasses.fields(MDSettings)}, **old["settings"]}
     differences = [
-        f"{name.replace('_', ' ')} {old['settings'].get(name)} (now {value})"
+        f"{name.replace('_', ' ')} {before[name]} (now {value})"
         for name, value in new["settings"].items()
-        if old["settings"].get(name) != value and not (name in MAY_GROW and value > old["settings"][name])
+        if before[name] != value and not (name in MAY_GROW and value > before[name])
     ]
     for name in ("potential", "structure"):
         if old[name]["fingerprint"] != new[name]["fingerprint"]:

@@ -1,10 +1,10 @@
-"""Langevin molecular dynamics of a potential: replicas, checkpoints, a stability guard, a folder that tells all."""
+"""Molecular dynamics of a potential or a teacher: replicas, checkpoints, a stability guard, a folder that tells all."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core import Potential, __version__, load
+from ffpt_core import Potential, __version__
 from ffpt_core.errors import FfptError
-from ffpt_core.files import atomic_path, atomic_write, fingerprint, read_json, write_json
+from ffpt_core.files import atomic_path, atomic_write, read_json, write_json
 from ffpt_core.progress import progress_bar
-from ffpt_core.units import NANOMETRE
-from ffpt_openmm.backends import choose_backend, choose_platform
 from ffpt_openmm.folder import RunFolder, criterion_of
+from ffpt_openmm.models import Model, as_model
 from ffpt_openmm.pool import ATOMS_AT_ONCE, grouped, run_groups
 from ffpt_openmm.relaxation import relax
-from ffpt_openmm.settings import FORMAT, FORMAT_VERSION, MDSettings, Outcome, check_continues, identity
+from ffpt_openmm.settings import FORMAT, FORMAT_VERSION, MDSettings, Outcome, check_continues
+from ffpt_openmm.starts import check_atoms, fingerprint_of, starts_of
 
 if TYPE_CHECKING:
     from openmm.app import Topology
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 _FILES = {
     "run.json": "settings, and what became of each replica",
-    "potential.pt": "the potential",
+    "potential.pt, teacher/": "what moves the atoms: a potential, or a teacher",
     "topology.pdb": "the atoms",
     "reference.xyz": "the geometry whose bond lengths the stability guard compares with",
-    "start.xyz": "the geometry all replicas start from",
+    "start.xyz": "the geometry all replicas start from, or one for each",
     "trajectory-K.dcd, .h5": "frames of replica K",
     "state-K.csv": "its energies and temperatures",
     "checkpoint-K.npz": "where replica K and those that share its Context continue (groups)",
@@ -63,31 +63,37 @@ class MDResult:
 
 
 def run_md(
-    potential: Potential | str | os.PathLike[str],
+    potential: Potential | Teacher | str | os.PathLike[str],
     topology: Topology,
     folder: str | os.PathLike[str],
     settings: MDSettings,
     *,
-    structure: Atoms | None = None,
+    structure: Atoms | Sequence[Atoms] | None = None,
+    reference: Atoms | None = None,
     teacher: Teacher | None = None,
     jobs: int | None = None,
     threads: int = 1,
     progress: bool = False,
 ) -> MDResult:
-    """Langevin dynamics of independent replicas, each until its end or its first unphysical frame.
+    """Dynamics of independent replicas, each until its end or its first unphysical frame.
 
-    Replicas share OpenMM Contexts: all of them one on a GPU, on a CPU a few for each of the jobs. Each samples what a
-    run of its own would sample; which share a Context decides on their noise, and is recorded when they start.
+    Replicas of a potential share OpenMM Contexts: all of them one on a GPU, on a CPU a few for each of the jobs. Each
+    samples what a run of its own would sample; which share a Context decides on their noise, and is recorded when they
+    start. Replicas of a teacher, with a barostat, or in different cells have Contexts of their own.
 
-    The same call continues a run that was killed, exactly where its checkpoints are; on the Reference and CPU
-    platforms it gives what an unbroken run would have given. A greater length or more replicas extend a run.
+    The same call continues a run that was killed, exactly where its checkpoints are; a potential on the Reference and
+    CPU platforms and a teacher on the Reference platform give what an unbroken run would have given, but for a
+    barostat, whose random numbers OpenMM does not keep. A greater length or more replicas extend a run.
 
     Args:
-        potential: what moves the atoms, or its file.
+        potential: what moves the atoms, or its file; or a teacher, its folder or its name.
         topology: the atoms; its box, if it has one, is the simulation's.
         folder: of the run (see its run.json for a word about each file).
         settings: what to simulate.
-        structure: geometry in Angstrom; None: the teacher's relaxed one.
+        structure: geometry in Angstrom; a sequence: one for each replica, in cells of their own; None: the relaxed one
+            of the teacher.
+        reference: geometry whose bond lengths the stability guard compares with; None: the teacher's, or the first
+            structure.
         teacher: a classical force field of the same molecule: it relaxes the geometry first, for nothing.
         jobs: processes that run replicas at the same time; None: as many as there are cores, or one on a GPU.
         threads: of PyTorch for each process; one is the fastest for molecules of tens of atoms.
@@ -97,15 +103,16 @@ def run_md(
         FfptError: the folder holds a run with other settings; bad input; files that cannot be written.
     """
     prepared = RunFolder(folder)
-    model = potential if isinstance(potential, Potential) else load(potential)
-    source = "a Potential" if isinstance(potential, Potential) else os.fspath(potential)
-    platform = choose_platform(settings.platform)
-    settings = dataclasses.replace(settings, backend=choose_backend(settings.backend, platform), platform=platform)
-    atoms = _geometry(topology, structure, teacher)
-    model.check_elements(atoms.numbers)
+    model, source = as_model(potential)
+    settings = model.resolved(settings)
+    starts = _starts(topology, structure, teacher, settings)
+    model.check(starts[0])
+    if teacher is not None:
+        check_atoms(starts[0].numbers.tolist(), teacher.atoms, "teacher")
+        reference = teacher.atoms if reference is None else reference
     with prepared.locked():
         jobs = jobs or _default_jobs(settings)
-        record = _prepare(prepared, model, source, topology, atoms, teacher, settings, jobs)
+        record = _prepare(prepared, (model, source), topology, starts, reference, teacher, settings, jobs)
         _run(prepared, record, settings, jobs, threads, progress)
     return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
 
@@ -144,39 +151,44 @@ def _is_over(outcome: dict[str, Any], settings: MDSettings) -> bool:
     return outcome["status"] == "failed" or outcome["steps"] >= settings.steps
 
 
-def _geometry(topology: Topology, structure: Atoms | None, teacher: Teacher | None) -> Atoms:
-    """The starting geometry, checked against the topology, with the topology's box."""
-    source = structure if structure is not None or teacher is None else teacher.atoms
-    if source is None:
-        raise FfptError("a run needs a starting geometry: give a structure, or a teacher")
-    atoms = source.copy()
-    elements = [atom.element for atom in topology.atoms()]
-    if None in elements:
-        raise FfptError(f"atom {elements.index(None)} of the topology has no element")
-    numbers = [element.atomic_number for element in elements]
-    for name, other in (
-        ("starting geometry", atoms.numbers),
-        ("teacher", None if teacher is None else teacher.numbers),
-    ):
-        if other is not None and other.tolist() != numbers:
-            raise FfptError(
-                f"the topology has {len(numbers)} atoms and the {name} {len(other)}, or their elements differ in order"
-            )
-    if not np.isfinite(atoms.positions).all():
-        raise FfptError("the starting geometry has coordinates that are not finite")
-    box = topology.getPeriodicBoxVectors()
-    atoms.calc = None
-    atoms.pbc = box is not None
-    atoms.cell = None if box is None else np.array([list(vector) for vector in box._value]) * NANOMETRE
-    return atoms
+def _starts(
+    topology: Topology, structure: Atoms | Sequence[Atoms] | None, teacher: Teacher | None, settings: MDSettings
+) -> list[Atoms]:
+    """The starting geometries, one for all replicas or one for each, checked against the settings."""
+    if structure is None:
+        if teacher is None:
+            raise FfptError("a run needs a starting geometry: give a structure, or a teacher")
+        structure = teacher.atoms
+    single = isinstance(structure, Atoms)
+    starts = starts_of(topology, [structure] if isinstance(structure, Atoms) else structure, own_cells=not single)
+    if not single and len(starts) < settings.replicas:
+        raise FfptError(f"there are {len(starts)} starting geometries for {settings.replicas} replicas")
+    if settings.pressure is None and not settings.wrap:
+        return starts
+    if not starts[0].pbc.all():
+        raise FfptError("a pressure, or wrapping, needs a periodic box: give a topology with one (CRYST1 in a PDB file)")
+    if settings.pressure is not None and not any(True for _ in topology.bonds()):
+        raise FfptError(
+            "a barostat moves whole molecules, and the topology lists no bonds: name residues as OpenMM knows them "
+            "(HOH with O, H1, H2), or give CONECT records"
+        )
+    return starts
+
+
+def _at_once(model: Model, starts: Sequence[Atoms], settings: MDSettings) -> int | None:
+    """Atoms in a Context, at most, as grouped takes them."""
+    cells = np.array([atoms.cell.array for atoms in starts])
+    if not model.shares or settings.pressure is not None or (cells != cells[0]).any():
+        return len(starts[0])
+    return None if settings.platform == "CUDA" else ATOMS_AT_ONCE
 
 
 def _prepare(
     folder: RunFolder,
-    potential: Potential,
-    source: str,
+    moved_by: tuple[Model, str],
     topology: Topology,
-    atoms: Atoms,
+    starts: Sequence[Atoms],
+    reference: Atoms | None,
     teacher: Teacher | None,
     settings: MDSettings,
     jobs: int,
@@ -185,16 +197,16 @@ def _prepare(
 
     Replicas that are new in it are divided into groups, which stay.
     """
+    model, source = moved_by
     record: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "ffpt_version": __version__,
         "settings": dataclasses.asdict(settings),
-        "units": {"temperature": "K", "friction": "1/ps", "timestep": "fs", "length": "ps", "interval": "fs",
-                  "log_interval": "fs", "checkpoint_interval": "ps", "max_stretch": "Angstrom"},
-        "potential": {"source": source, "fingerprint": identity(potential), **potential.record()},
-        "structure": {"source": "teacher" if teacher is not None else "given",
-                      "fingerprint": fingerprint(atoms.numbers, atoms.positions, np.array(atoms.cell))},
+        "units": {"temperature": "K", "friction": "1/ps", "pressure": "bar", "timestep": "fs", "length": "ps",
+                  "interval": "fs", "log_interval": "fs", "checkpoint_interval": "ps", "max_stretch": "Angstrom"},
+        "potential": {"source": source, **model.record()},
+        "structure": {"source": "teacher" if teacher is not None else "given", "fingerprint": fingerprint_of(starts)},
         "files": _FILES,
         "groups": [],
         "replicas": [],
@@ -206,11 +218,10 @@ def _prepare(
             raise FfptError(f"{folder.path} cannot be extended: its trajectories were closed as HDF5; use format dcd")
         record = {**old, "settings": record["settings"]}
     else:
-        how, criterion = _write_shared(folder, potential, topology, atoms, teacher, settings)
+        how, criterion = _write_shared(folder, model, topology, starts, reference, teacher, settings)
         record |= {"minimized": how, "criterion": criterion}
     new = range(len(record["replicas"]), settings.replicas)
-    at_once = None if settings.platform == "CUDA" else ATOMS_AT_ONCE
-    record["groups"] += grouped(new, len(atoms), jobs, at_once)
+    record["groups"] += grouped(new, len(starts[0]), jobs, _at_once(model, starts, settings))
     record["replicas"] += [dataclasses.asdict(Outcome()) for _ in new]
     write_json(folder.record, record)
     return record
@@ -218,9 +229,10 @@ def _prepare(
 
 def _write_shared(
     folder: RunFolder,
-    potential: Potential,
+    model: Model,
     topology: Topology,
-    atoms: Atoms,
+    starts: Sequence[Atoms],
+    reference: Atoms | None,
     teacher: Teacher | None,
     settings: MDSettings,
 ) -> tuple[str, dict[str, Any]]:
@@ -230,26 +242,31 @@ def _write_shared(
     foreign = next(iter(folder.path.glob("trajectory-*")), None)
     if foreign is not None:
         raise FfptError(f"{folder.path} holds {foreign.name}, but no run.json: choose another folder")
-    reference = atoms.copy()
-    reference.positions = atoms.positions if teacher is None else teacher.atoms.positions
-    criterion = criterion_of(topology, reference, settings)
-    failure = criterion.check(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
-    if failure is not None:
-        raise FfptError(f"the starting geometry is unphysical: {failure.reason} (are its positions in Angstrom?)")
-    potential.save(folder.potential)
+    lengths_of = starts[0].copy()
+    if reference is not None:
+        check_atoms(starts[0].numbers.tolist(), reference, "reference geometry")
+        lengths_of.positions, lengths_of.cell = reference.positions, reference.cell
+    criterion = criterion_of(topology, lengths_of, settings)
+    for atoms in starts:
+        failure = criterion.check(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
+        if failure is not None:
+            raise FfptError(f"the starting geometry is unphysical: {failure.reason} (are its positions in Angstrom?)")
+    model.save(folder)
     with atomic_write(folder.topology) as stream:
         # Numbers without a unit are Angstrom here, unlike everywhere else in OpenMM.
-        app.PDBFile.writeFile(topology, atoms.positions, stream)
-    _write_structure(folder.reference, reference)
+        app.PDBFile.writeFile(topology, starts[0].positions, stream)
+    _write_structures(folder.reference, [lengths_of])
     how = "not"
     if settings.minimize:
-        atoms, how = relax(atoms, potential, topology, teacher, settings, criterion)
-    _write_structure(folder.start, atoms)
+        relaxed = [relax(atoms, model, topology, teacher, settings, criterion) for atoms in starts]
+        starts, how = [atoms for atoms, _ in relaxed], relaxed[0][1]
+    _write_structures(folder.start, starts)
     return how, criterion.to_dict()
 
 
-def _write_structure(path: Path, atoms: Atoms) -> None:
+def _write_structures(path: Path, structures: Sequence[Atoms]) -> None:
     import ase.io
 
+    bare = [Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc) for atoms in structures]
     with atomic_path(path) as temporary:
-        ase.io.write(temporary, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc), format="extxyz")
+        ase.io.write(temporary, bare, format="extxyz")

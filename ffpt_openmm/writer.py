@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.errors import FfptError
+from ffpt_core.periodic import wrap_molecules
 from ffpt_openmm.dcd import DCDTrajectory, truncate
 from ffpt_openmm.folder import RunFolder
 from ffpt_openmm.settings import MDSettings
@@ -33,6 +34,7 @@ class ReplicaWriter:
         settings: of the run.
         step: where it goes on; 0: new files.
         sizes: bytes of trajectory and table at that step, as sync returned them. What was written later is cut off.
+        molecules: (n_atoms,) the molecule of each atom, for settings.wrap.
 
     Raises:
         FfptError: a file is shorter than that.
@@ -47,6 +49,7 @@ class ReplicaWriter:
         settings: MDSettings,
         step: int = 0,
         sizes: tuple[int, int] = (0, 0),
+        molecules: np.ndarray | None = None,
     ) -> None:
         trajectory, table = folder.trajectory(replica), folder.state(replica)
         frames = step // settings.frame_steps
@@ -61,11 +64,14 @@ class ReplicaWriter:
         self._open.callback(self._trajectory.close)
         self._table = self._open.enter_context(open(table, "a" if step else "w"))  # noqa: SIM115
         self._timestep = settings.timestep
+        self._molecules = molecules if settings.wrap else None
         if not step:
             self._table.write(_HEADER)
 
     def frame(self, positions: np.ndarray, box: np.ndarray | None) -> None:
         """Append positions (n_atoms, 3), with the box vectors (3, 3), nm."""
+        if self._molecules is not None and box is not None:
+            positions = wrap_molecules(positions, box, self._molecules)
         self._trajectory.append(positions, box)
 
     def row(self, step: int, potential: float, kinetic: float, temperature: float) -> None:

@@ -21,6 +21,7 @@ from ffpt_core.units import KJ_PER_MOL, NANOMETRE
 from ffpt_openmm import MDSettings, create_system, force, run_md, simulation
 from ffpt_openmm.ensemble import BOLTZMANN, Ensemble
 from ffpt_openmm.group import ReplicaGroup
+from ffpt_openmm.models import PotentialModel
 from ffpt_openmm.pool import ATOMS_AT_ONCE, grouped
 from ffpt_openmm.pythonforce import PotentialFunction
 
@@ -35,7 +36,7 @@ FAILING, FAILS_AT = 1, 57
 def _ensemble(teacher, replicas, **changes) -> Ensemble:
     potential = random_potential(torch.float64, scale=0.05, n_features=8, n_layers=2)
     settings = dataclasses.replace(SETTINGS, **{"temperature": 300, "friction": 20, **changes})
-    ensemble = Ensemble(potential, teacher.topology, settings, teacher.atoms, replicas)
+    ensemble = Ensemble(PotentialModel(potential), teacher.topology, settings, [teacher.atoms], replicas)
     ensemble.begin()
     return ensemble
 
@@ -68,7 +69,7 @@ def test_a_replica_is_what_openmm_with_a_motion_remover_gives(teacher) -> None:
     """The same noise, with and without OpenMM's remover: one trajectory about the centre of mass, to rounding."""
     ensemble = _ensemble(teacher, [0])
     state = ensemble._context.getState(positions=True, velocities=True)
-    settings, potential = dataclasses.replace(SETTINGS, temperature=300, friction=20), ensemble._shared[0]
+    settings, potential = dataclasses.replace(SETTINGS, temperature=300, friction=20), ensemble._shared[0].potential
     system = create_system(potential, teacher.topology, backend="pythonforce")
     assert isinstance(system.getForce(1), mm.CMMotionRemover)
     integrator = mm.LangevinMiddleIntegrator(300, 20, settings.timestep / 1000)
