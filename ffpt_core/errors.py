@@ -1,4 +1,4 @@
-"""The one exception that means: what was asked for cannot be done, and this is why."""
+"""What was asked for cannot be done, and this is why; or it was done, and this should be known."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ class FfptError(Exception):
 
     The ``ffpt`` command prints the line and exits with status 2; a traceback appears only with ``--debug``.
     """
+
+
+class FfptWarning(UserWarning):
+    """What a user should know about the input, in one line; the ``ffpt`` command shows it as a note."""

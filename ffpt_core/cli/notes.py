@@ -9,23 +9,22 @@ from typing import Any
 
 from rich.markup import escape
 
+from ffpt_core.errors import FfptWarning
 from ffpt_core.progress import console
 
 
 @contextlib.contextmanager
 def notes() -> Iterator[None]:
-    """Show every DatasetWarning of the block as a note; other warnings stay as they are."""
-    from ffpt_core.datasets import DatasetWarning
-
+    """Show every FfptWarning of the block as a note; other warnings stay as they are."""
     plain = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-        if issubclass(category, DatasetWarning):
+        if issubclass(category, FfptWarning):
             console.print(f"[yellow]note:[/yellow] {escape(str(message))}", soft_wrap=True, highlight=False)
         else:
             plain(message, category, *rest, **named)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", DatasetWarning)
+        warnings.simplefilter("always", FfptWarning)
         warnings.showwarning = show
         yield

@@ -13,7 +13,7 @@ from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.extxyz import read_extxyz
 from ffpt_core.datasets.storage import STORED_KEYS, from_stored, load_arrays, record_of
 from ffpt_core.datasets.validation import given_away
-from ffpt_core.errors import FfptError
+from ffpt_core.errors import FfptError, FfptWarning
 from ffpt_core.units import ENERGY_UNITS, LENGTH_UNITS
 
 SUFFIXES = {".xyz": "extxyz", ".extxyz": "extxyz", ".npz": "npz", ".traj": "traj"}
@@ -38,7 +38,7 @@ _SPELLINGS = {
 }
 
 
-class DatasetWarning(UserWarning):
+class DatasetWarning(FfptWarning):
     """Something about a data set file that its reader should know and that is no error."""
 
 
