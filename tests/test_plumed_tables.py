@@ -66,7 +66,10 @@ def test_the_last_line_of_a_killed_run_is_left_out(tmp_path: Path) -> None:
             r"line 6: .* FIELDS time phi .* becomes FIELDS time psi",
         ),
         (HEADER + HEADER.replace("-pi", "0"), r"line 5: a restarted run must keep .* min_phi -pi becomes 0"),
-        (HEADER + "#! FIELDS time phi sigma_phi height biasf\n" + ROW.format(1), r"multivariate false becomes \(not set\)"),
+        (
+            HEADER + "#! FIELDS time phi sigma_phi height biasf\n" + ROW.format(1),
+            r"multivariate false becomes \(not set\)",
+        ),
         (HEADER + ROW.format(1) + "2 0.1\n" + ROW.format(3), r"line 6: 2 columns where FIELDS names 5"),
         (HEADER + ROW.format(1) + ROW.format("2 7"), r"line 6: 6 columns where FIELDS names 5"),
         (HEADER + "1 2 3\n1 2 3\n", r"line 5: 3 columns where FIELDS names 5"),

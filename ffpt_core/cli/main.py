@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import sys
@@ -23,7 +24,7 @@ ORDER = (*VERBS[:8], "md", *VERBS[8:])
 """The order in which work flows, and in which --help lists the verbs; others follow."""
 
 PLUGINS = "ffpt.commands"
-"""Entry-point group through which ffpt_openmm and ffpt_plumed add verbs."""
+"""Entry-point group through which ffpt_openmm and ffpt_plumed add verbs; "analyze.fes" joins the verbs of analyze."""
 
 
 def _version(value: bool) -> None:
@@ -57,17 +58,29 @@ def _help(function: Any) -> str:
     return "\n\n".join(text if text.startswith("\b") else text.replace("\n", " ") for text in paragraphs)
 
 
+def _joined(group: typer.Typer, members: dict[str, Any]) -> typer.Typer:
+    """A group of verbs with those that plugins add to it; the group itself stays as it is."""
+    joined = copy.copy(group)
+    joined.registered_commands = [*group.registered_commands]
+    for name, function in members.items():
+        joined.command(name)(function)
+    for member in joined.registered_commands:
+        member.help = _help(member.callback)
+    return joined
+
+
 def make_app() -> typer.Typer:
     """The command with all verbs, those of installed plugins included."""
     app = typer.Typer(name="ffpt", cls=_Ordered, no_args_is_help=True, add_completion=False)
     app.callback()(_options)
     commands = {verb: getattr(importlib.import_module(f"ffpt_core.cli.{verb}"), verb) for verb in VERBS}
-    commands.update({point.name: point.load() for point in entry_points(group=PLUGINS)})
+    members: dict[str, dict[str, Any]] = {}
+    for point in entry_points(group=PLUGINS):
+        group, _, name = point.name.rpartition(".")
+        (members.setdefault(group, {}) if group else commands)[name] = point.load()
     for name, command in commands.items():
         if isinstance(command, typer.Typer):
-            for member in command.registered_commands:
-                member.help = _help(member.callback)
-            app.add_typer(command, name=name)
+            app.add_typer(_joined(command, members.get(name, {})), name=name)
         else:
             app.command(name, help=_help(command))(command)
     return app

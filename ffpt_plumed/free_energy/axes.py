@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ffpt_core.errors import FfptError, FfptWarning
 from ffpt_plumed.free_energy.grid import Axis
 from ffpt_plumed.free_energy.hills import Hills
+from ffpt_plumed.tables import Table
 
 
 def default_axes(hills: Hills) -> tuple[Axis, ...]:
@@ -28,48 +30,92 @@ def default_axes(hills: Hills) -> tuple[Axis, ...]:
     return tuple(axes)
 
 
-def make_axes(
-    hills: Hills,
-    lower: Sequence[float] | None = None,
-    upper: Sequence[float] | None = None,
-    bins: Sequence[int] | None = None,
-    spacing: Sequence[float] | None = None,
-) -> tuple[Axis, ...]:
+@dataclass(frozen=True)
+class GridChoice:
+    """What a user says about a grid; None leaves a default.
+
+    Args:
+        lower: first point for each variable.
+        upper: last point for each variable.
+        bins: number of intervals for each variable.
+        spacing: largest distance of points for each variable, instead of bins.
+    """
+
+    lower: tuple[float, ...] | None = None
+    upper: tuple[float, ...] | None = None
+    bins: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse what does not fit the variables.
+
+        Raises:
+            FfptError: not one number for each variable, or both bins and spacing.
+        """
+        numbers = {"lower ends": self.lower, "upper ends": self.upper, "numbers of bins": self.bins}
+        for what, given in (numbers | {"spacings": self.spacing}).items():
+            if given is not None and len(given) != len(names):
+                raise FfptError(f"{len(given)} {what} for {len(names)} variables ({', '.join(names)})")
+        if self.bins is not None and self.spacing is not None:
+            raise FfptError("give the number of bins or the spacing of the grid, not both")
+
+    def apply(self, axis: Axis, position: int) -> Axis:
+        """A default axis with what is said about the variable at a position.
+
+        Raises:
+            FfptError: an empty grid, or part of a period.
+        """
+        lower = axis.lower if self.lower is None else self.lower[position]
+        upper = axis.upper if self.upper is None else self.upper[position]
+        if axis.period is not None and not np.allclose((lower, upper), (axis.lower, axis.upper)):
+            raise FfptError(f"{axis.name} is periodic: its grid is its whole period {' to '.join(axis.period)}")
+        if not lower < upper:
+            raise FfptError(f"the grid of {axis.name} would go from {lower:g} to {upper:g}")
+        if self.bins is not None:
+            n_bins = self.bins[position]
+        else:
+            spacing = axis.spacing if self.spacing is None else self.spacing[position]
+            # Rounding alone should not make a bin more.
+            n_bins = int(np.ceil((upper - lower) / spacing - 1e-9)) if spacing > 0 else 0
+        if n_bins < 1:
+            raise FfptError(f"the grid of {axis.name} would have {n_bins} bins")
+        return Axis(axis.name, lower, upper, n_bins, axis.period)
+
+
+def make_axes(hills: Hills, choice: GridChoice | None = None, names: Sequence[str] | None = None) -> tuple[Axis, ...]:
     """A grid for hills; what is not given is that of default_axes.
 
     Args:
         hills: of a run.
-        lower: first point for each variable.
-        upper: last point for each variable.
-        bins: number of intervals for each variable.
-        spacing: largest distance of points for each variable.
+        choice: what is given.
+        names: the variables that it is given for, in their order; default: those of the hills.
 
     Raises:
-        FfptError: not one number for each variable, both bins and spacing, an empty grid, part of a period, or no
-            hill lies on it.
+        FfptError: the choice does not fit (see GridChoice), or no hill lies on the grid.
     """
-    given = {"lower ends": lower, "upper ends": upper, "numbers of bins": bins, "spacings": spacing}
-    for what, numbers in given.items():
-        if numbers is not None and len(numbers) != len(hills.names):
-            raise FfptError(f"{len(numbers)} {what} for {len(hills.names)} variables ({', '.join(hills.names)})")
-    if bins is not None and spacing is not None:
-        raise FfptError("give the number of bins or the spacing of the grid, not both")
-    axes = []
-    for k, axis in enumerate(default_axes(hills)):
-        ends = (axis.lower if lower is None else lower[k], axis.upper if upper is None else upper[k])
-        if axis.period is not None and not np.allclose(ends, (axis.lower, axis.upper)):
-            raise FfptError(f"{axis.name} is periodic: its grid is its whole period {' to '.join(axis.period)}")
-        if not ends[0] < ends[1]:
-            raise FfptError(f"the grid of {axis.name} would go from {ends[0]:g} to {ends[1]:g}")
-        fineness = axis.spacing if spacing is None else spacing[k]
-        # A last bin for the rest is one too many where only rounding makes it.
-        n_bins = (
-            bins[k] if bins is not None else int(np.ceil((ends[1] - ends[0]) / fineness - 1e-9)) if fineness > 0 else 0
-        )
-        if n_bins < 1:
-            raise FfptError(f"the grid of {axis.name} would have {n_bins} bins")
-        axes.append(Axis(axis.name, *ends, n_bins, axis.period))
+    choice = choice or GridChoice()
+    names = tuple(names or hills.names)
+    choice.check(names)
+    defaults = default_axes(hills)
+    axes = tuple(choice.apply(one, names.index(one.name)) if one.name in names else one for one in defaults)
     _check_cover(hills, axes)
+    return axes
+
+
+def column_axes(table: Table, names: Sequence[str], choice: GridChoice | None = None) -> tuple[Axis, ...]:
+    """A grid for columns of a table; what is not given are their extent and 50 bins.
+
+    Raises:
+        FfptError: a column is not there or has one value only, or the choice does not fit (see GridChoice).
+    """
+    choice = choice or GridChoice()
+    choice.check(names)
+    axes = []
+    for position, name in enumerate(names):
+        domain = table.domain(name)
+        period = None if domain is None else (table.constants[f"min_{name}"], table.constants[f"max_{name}"])
+        lower, upper = domain or (float(table[name].min()), float(table[name].max()))
+        axes.append(choice.apply(Axis(name, lower, upper, 50, period), position))
     return tuple(axes)
 
 
@@ -90,4 +136,4 @@ def _check_cover(hills: Hills, axes: Sequence[Axis]) -> None:
         raise FfptError(f"no hill lies on the grid {ranges}; the hills cover {reach}")
     count = int((~inside).sum())
     message = f"{count} of {len(hills)} hills lie outside the grid {ranges}; the hills cover {reach}"
-    warnings.warn(message, FfptWarning, stacklevel=3)
+    warnings.warn(message, FfptWarning, stacklevel=4)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ffpt_core.analysis.blocks import block_error
 from ffpt_plumed.free_energy.basins import Basin, basin_energy
-from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy
-from ffpt_plumed.free_energy.hills import Hills
-from ffpt_plumed.free_energy.sums import estimates
+from ffpt_plumed.free_energy.grid import Array, FreeEnergy
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +23,8 @@ class Convergence:
         times: (n,) ps.
         successive: (n,) RMS difference in kJ/mol from the estimate before; NaN for the first.
         to_last: (n,) RMS difference in kJ/mol from the last estimate.
-        differences: for each basin but the first, (n,) its free energy minus that of the first in kJ/mol; inf before
-            it was reached.
+        differences: for each basin but the first, (n,) its free energy minus that of the first in kJ/mol. Before hills
+            reach a basin it counts as a flat one.
     """
 
     within: float
@@ -39,20 +37,6 @@ class Convergence:
         """Mean free energy difference of a basin over the second half of the estimates, with its block error."""
         late = self.differences[name][len(self.times) // 2 :]
         return float(late.mean()), block_error(late, 5)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON; what is not finite is None."""
-        return {
-            "within_kj_per_mol": self.within,
-            "times_ps": self.times,
-            "rms_from_previous_kj_per_mol": _finite(self.successive),
-            "rms_from_last_kj_per_mol": _finite(self.to_last),
-            "differences_kj_per_mol": {name: _finite(series) for name, series in self.differences.items()},
-        }
-
-
-def _finite(series: Array) -> list[float | None]:
-    return [float(one) if np.isfinite(one) else None for one in series]
 
 
 def rms_difference(first: FreeEnergy, second: FreeEnergy, region: NDArray[np.bool_]) -> tuple[float, float]:
@@ -74,34 +58,29 @@ def low_region(fes: FreeEnergy, within: float) -> NDArray[np.bool_]:
 
 
 def convergence(
-    hills: Hills,
-    axes: Sequence[Axis],
+    series: Sequence[tuple[float, FreeEnergy]],
     within: float = 40.0,
-    n_estimates: int = 40,
     basins: Sequence[Basin] = (),
     temperature: float | None = None,
 ) -> Convergence:
-    """Compare the estimates after 1/n, 2/n, ... of the hills.
+    """Compare the estimates of a run.
 
     Args:
-        hills: of a run, in the order of time.
-        axes: of the grid.
+        series: times in ps and estimates on the same grid.
         within: kJ/mol above the minimum of the last estimate, where estimates are compared.
-        n_estimates: number of estimates.
         basins: whose free energies relative to the first are followed.
         temperature: K, for basins.
     """
-    kept = list(estimates(hills, axes, n_estimates))
-    last = kept[-1][1]
-    region = low_region(last, within)
-    successive, to_last, depths = [float("nan")], [], []
-    for index, (_, one) in enumerate(kept):
-        if index:
-            successive.append(rms_difference(one, kept[index - 1][1], region)[0])
-        to_last.append(rms_difference(one, last, region)[0])
-        if temperature is not None:
-            depths.append([basin_energy(one, basin, temperature) for basin in basins])
-    energies = np.array(depths).reshape(len(depths), -1)
-    differences = {basin.name: energies[:, k] - energies[:, 0] for k, basin in enumerate(basins) if k and len(depths)}
-    times = np.array([time for time, _ in kept])
+    surfaces = [fes for _, fes in series]
+    region = low_region(surfaces[-1], within)
+    pairs = itertools.pairwise(surfaces)
+    successive = [float("nan"), *(rms_difference(after, before, region)[0] for before, after in pairs)]
+    to_last = [rms_difference(one, surfaces[-1], region)[0] for one in surfaces]
+    differences = {}
+    if temperature is not None and basins:
+        first, *others = ([basin_energy(one, basin, temperature) for one in surfaces] for basin in basins)
+        differences = {
+            basin.name: np.subtract(energies, first) for basin, energies in zip(basins[1:], others, strict=True)
+        }
+    times = np.array([time for time, _ in series])
     return Convergence(within, times, np.array(successive), np.array(to_last), differences)

@@ -20,20 +20,18 @@ from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class MinimumPath:
     """A way over a free energy surface.
 
     Args:
         indices: (n, n_axes) points of the grid, from start to end.
         points: (n, n_axes) values of the variables.
         energies: (n,) free energies in kJ/mol.
-        crossed: whether all its points were sampled. If not, the barrier is a lower bound.
     """
 
     indices: np.ndarray
     points: Array
     energies: Array
-    crossed: bool
 
     @property
     def top(self) -> int:
@@ -97,7 +95,7 @@ class Landscape:
                 escape = np.minimum(escape, self.barriers_from(found[-1]).ravel())
         return found
 
-    def path(self, start: Sequence[int], end: Sequence[int]) -> Path:
+    def path(self, start: Sequence[int], end: Sequence[int]) -> MinimumPath:
         """The way of the lowest barrier between two points of the grid.
 
         Among all ways that go no higher, it is the one with the least integral of exp(F/s) over its length in points,
@@ -124,8 +122,7 @@ class Landscape:
         flat = np.array(way[::-1])
         indices = np.stack(np.unravel_index(flat, shape), axis=1)
         points = np.stack([axis.points[indices[:, k]] for k, axis in enumerate(self.fes.axes)], axis=1)
-        energies = self._flat[flat]
-        return Path(indices, points, energies, bool((energies < self._flat[np.isfinite(self._flat)].max()).all()))
+        return MinimumPath(indices, points, self._flat[flat])
 
 
 def _neighbours(axes: Sequence[Axis]) -> np.ndarray:
