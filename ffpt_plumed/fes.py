@@ -90,7 +90,7 @@ def fes(
     references: dict[str, FreeEnergy | None] = {}
     for label, source in sources.items():
         options[label] = _at(shared, temperature or source.temperature)
-        surfaces[label] = analyse(source, options[label])
+        surfaces[label] = analyse(source, options[label], progress=True)
         if surfaces[label].fes.names != next(iter(surfaces.values())).fes.names:
             raise FfptError(f"{label} has other variables than {next(iter(surfaces))}: analyse them one by one")
         references[label] = None if reference is None else read_reference(reference, surfaces[label], options[label])
@@ -137,7 +137,7 @@ def _grid(lower: str | None, upper: str | None, bins: str | None, spacing: str |
 
 
 def _sources(arguments: Sequence[str], colvar: Path | None) -> dict[str, Source]:
-    """The runs by label; without one, a run is called by its path, so that two files HILLS stay apart."""
+    """The runs by label; without one, files and folders of equal names are called by their paths: they stay apart."""
     from dataclasses import replace
 
     from ffpt_core.cli.arguments import labelled
@@ -145,7 +145,9 @@ def _sources(arguments: Sequence[str], colvar: Path | None) -> dict[str, Source]
 
     found: dict[str, Source] = {}
     for argument in arguments:
-        label, path = labelled(argument) if "=" in argument else (argument.rstrip("/"), argument)
+        label, path = labelled(argument) if "=" in argument else (Path(argument).resolve().name, argument)
+        if "=" not in argument and (label in found or not Path(path).is_dir()):
+            label = argument.rstrip("/")
         source = find_source(path)
         found[label] = found[label].joined(source) if label in found else source
     if colvar is not None:

@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +28,6 @@ GRID_FORMAT = " %14.9f"
 
 Header: TypeAlias = tuple[tuple[str, ...], dict[str, str]]
 
-_HEADER = re.compile(r"^[ \t]*#!.*$", re.MULTILINE)
 _PI = re.compile(r"([+-]?)(\d*\.?\d*)\*?pi(?:/(\d+\.?\d*))?", re.IGNORECASE)
 
 
@@ -132,12 +131,21 @@ def _without_unfinished_line(text: str, path: str | os.PathLike[str]) -> str:
     return text[:end]
 
 
+def _marked_lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Where each "#!" is that begins a line, and the words of the line."""
+    position = text.find("#!")
+    while position >= 0:
+        end = text.find("\n", position)
+        if not text[text.rfind("\n", 0, position) + 1 : position].strip():
+            yield position, text[position:end].split()
+        position = text.find("#!", end)
+
+
 def _read_headers(text: str, path: str | os.PathLike[str]) -> Header:
     """Fields and constants, which all headers of the file must agree on."""
     headers: list[tuple[int, tuple[str, ...], dict[str, str]]] = []
-    for match in _HEADER.finditer(text):
-        words = match.group().split()
-        line = text.count("\n", 0, match.start()) + 1
+    for start, words in _marked_lines(text):
+        line = text.count("\n", 0, start) + 1
         if words[:2] == ["#!", "FIELDS"]:
             headers.append((line, tuple(words[2:]), {}))
         elif words[:2] == ["#!", "SET"] and len(words) == 4:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ffpt_core.errors import FfptError
+from ffpt_core.progress import progress_bar
 from ffpt_plumed.free_energy.axes import GridChoice, column_axes, make_axes
 from ffpt_plumed.free_energy.basins import Basin, basin_energy, lowest_point
 from ffpt_plumed.free_energy.convergence import Convergence, convergence, low_region, rms_difference
@@ -99,8 +101,13 @@ class Surface:
         return self.path is None or bool((self.fes.values[tuple(self.path.indices.T)] < 0.0).all())
 
 
-def analyse(source: Source, options: Options) -> Surface:
+def analyse(source: Source, options: Options, progress: bool = False) -> Surface:
     """Sum the hills of a run and what else the options ask for.
+
+    Args:
+        source: files of the run.
+        options: what to compute.
+        progress: show a bar.
 
     Raises:
         FfptError: files, grid, basins or options do not fit together.
@@ -117,7 +124,11 @@ def analyse(source: Source, options: Options) -> Surface:
             "the free energy of other variables comes from a COLVAR file (--colvar)"
         )
     axes = make_axes(hills, options.grid, options.variables) if own else make_axes(hills)
-    series = [(time, _project(fes, options, own)) for time, fes in estimates(hills, axes, options.estimates)]
+    series = []
+    with progress_bar("Summing hills", len(hills), "hills") if progress else nullcontext(lambda _: None) as advance:
+        for number, (time, one) in enumerate(estimates(hills, axes, options.estimates), start=1):
+            series.append((time, _project(one, options, own)))
+            advance(len(hills) * number // options.estimates - len(hills) * (number - 1) // options.estimates)
     fes = _project(sum_hills(hills, axes), options, own)
     basins = options.basins if own else ()
     if basins:

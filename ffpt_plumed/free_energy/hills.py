@@ -33,6 +33,7 @@ class Hills:
         heights: (n,) kJ/mol, as in the file.
         bias_factor: of well-tempered runs; None for plain metadynamics.
         kernel: "stretched-gaussian" or "gaussian".
+        multivariate: whether the file gives them as tilted Gaussians, of which PLUMED reckons the reach in its own way.
     """
 
     names: tuple[str, ...]
@@ -44,24 +45,29 @@ class Hills:
     heights: Array
     bias_factor: float | None
     kernel: str
+    multivariate: bool = False
 
     def __len__(self) -> int:
         return len(self.heights)
+
+    @property
+    def kind(self) -> tuple[float | None, str, bool]:
+        """Bias factor, kernel, and whether they are multivariate."""
+        return self.bias_factor, self.kernel, self.multivariate
 
     def part(self, start: int, stop: int) -> Hills:
         """The hills from start to stop, in their order."""
         kept = slice(start, stop)
         arrays = (self.times[kept], self.centres[kept], self.covariances[kept], self.heights[kept])
-        return Hills(self.names, self.periods, self.domains, *arrays, self.bias_factor, self.kernel)
+        return Hills(self.names, self.periods, self.domains, *arrays, *self.kind)
 
     def supports(self) -> Array:
         """How far each hill reaches along each variable, (n, n_cvs), in PLUMED's reckoning."""
+        if not self.multivariate:
+            return np.sqrt(2.0 * CUTOFF * np.diagonal(self.covariances, axis1=1, axis2=2))
+        # The longest half axis alone: METAD with a grid deposits, and sum_hills sums, no more of a tilted Gaussian.
         eigenvalues, vectors = np.linalg.eigh(self.covariances)
-        diagonal = np.diagonal(self.covariances, axis1=1, axis2=2)
-        is_diagonal = (np.abs(self.covariances).sum(axis=(1, 2)) == diagonal.sum(axis=1))[:, None]
-        # Of tilted Gaussians PLUMED takes the longest half axis.
-        longest = np.sqrt(eigenvalues[:, -1:]) * np.abs(vectors[:, :, -1])
-        return np.sqrt(2.0 * CUTOFF) * np.where(is_diagonal, np.sqrt(diagonal), longest)
+        return np.sqrt(2.0 * CUTOFF * eigenvalues[:, -1:]) * np.abs(vectors[:, :, -1])
 
 
 def read_hills(paths: Sequence[str | os.PathLike[str]], energy: float = 1.0) -> Hills:
@@ -78,7 +84,7 @@ def read_hills(paths: Sequence[str | os.PathLike[str]], energy: float = 1.0) -> 
     runs = [_from_table(table, energy) for table in tables]
     first = runs[0]
     for table, run in zip(tables, runs, strict=True):
-        for what in ("names", "domains", "kernel", "bias_factor"):
+        for what in ("names", "domains", "kernel", "multivariate", "bias_factor"):
             if getattr(run, what) != getattr(first, what):
                 raise FfptError(
                     f"{table.source} and {tables[0].source} are not of one run: their {what.replace('_', ' ')} "
@@ -89,11 +95,7 @@ def read_hills(paths: Sequence[str | os.PathLike[str]], energy: float = 1.0) -> 
     order = np.argsort(times, kind="stable") if len(runs) > 1 else np.arange(len(times))
     joined = [np.concatenate([getattr(run, what) for run in runs])[order] for what in ("centres", "covariances")]
     heights = np.concatenate([run.heights for run in runs])[order]
-    return Hills(first.names, first.periods, first.domains, times[order], *joined, heights, *_kind(first))
-
-
-def _kind(hills: Hills) -> tuple[float | None, str]:
-    return hills.bias_factor, hills.kernel
+    return Hills(first.names, first.periods, first.domains, times[order], *joined, heights, *first.kind)
 
 
 def _from_table(table: Table, energy: float) -> Hills:
@@ -127,7 +129,7 @@ def _from_table(table: Table, energy: float) -> Hills:
         raise FfptError(f"{table.source} has hills of {len(factors)} bias factors, {factors[0]:g} to {factors[-1]:g}")
     bias_factor = float(factors[0]) if factors[0] > 1.0 else None
     arrays = (table["time"], table.columns(names), _covariances(table, names), energy * table["height"])
-    return Hills(names, periods, domains, *arrays, bias_factor, kernel)
+    return Hills(names, periods, domains, *arrays, bias_factor, kernel, table.constants.get("multivariate") == "true")
 
 
 def _covariances(table: Table, names: tuple[str, ...]) -> Array:

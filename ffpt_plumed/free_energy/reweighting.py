@@ -66,7 +66,8 @@ def rbias(colvar: Table, hills: Hills, axes: Sequence[Axis], temperature: float,
     # c(t) grows as the logarithm of time does: so many steps follow it closely.
     steps = [(time, offset(fes, hills.bias_factor, temperature)) for time, fes in estimates(hills, axes, 1000)]
     times, offsets = np.array(steps).T
-    before = np.searchsorted(times, colvar["time"], side="right")
+    # PLUMED writes a frame before it adds the hill of the same step.
+    before = np.searchsorted(times, colvar["time"], side="left")
     return energy * colvar[name] - np.concatenate([[0.0], offsets])[before]
 
 
