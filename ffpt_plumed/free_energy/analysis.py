@@ -83,6 +83,7 @@ class Surface:
         convergence: of fes over time.
         minima: indices of its minima, the lowest first.
         path: of the lowest barrier between the first two basins, else minima; None where there is one minimum.
+        crossed: whether the run was everywhere on the path; if not, its barrier is a lower bound.
         reweighted: from the frames of the COLVAR file, or None.
         reweighted_differences: for each basin but the first, free energy relative to the first and its error.
     """
@@ -92,13 +93,9 @@ class Surface:
     convergence: Convergence
     minima: list[tuple[int, ...]]
     path: MinimumPath | None
+    crossed: bool
     reweighted: Reweighted | None
     reweighted_differences: dict[str, tuple[float, float]]
-
-    @property
-    def crossed(self) -> bool:
-        """Whether hills reach every point of the path: if not, its barrier is a lower bound."""
-        return self.path is None or bool((self.fes.values[tuple(self.path.indices.T)] < 0.0).all())
 
 
 def analyse(source: Source, options: Options, progress: bool = False) -> Surface:
@@ -138,10 +135,16 @@ def analyse(source: Source, options: Options, progress: bool = False) -> Surface
     minima = landscape.minima(options.depth)
     ends = [lowest_point(fes, basin) for basin in basins[:2]] if len(basins) > 1 else minima[:2]
     path = landscape.path(*ends) if len(ends) == 2 else None
-    reweighted, differences = None, {}
+    # Where the run was there is at least a hill two widths away.
+    visited = _project(
+        FreeEnergy(axes, np.full([one.n_points for one in axes], -np.exp(-2.0) * hills.heights.max())), options, own
+    )
+    crossed = path is None or bool((path.energies <= visited.values[tuple(path.indices.T)]).all())
+    reweighted: Reweighted | None = None
+    differences: dict[str, tuple[float, float]] = {}
     if options.method is not None:
         reweighted, differences = _from_frames(source, hills, axes, fes.axes if own else None, options)
-    return Surface(hills, fes, settled, minima, path, reweighted, differences)
+    return Surface(hills, fes, settled, minima, path, crossed, reweighted, differences)
 
 
 def _project(fes: FreeEnergy, options: Options, own: bool) -> FreeEnergy:
@@ -183,7 +186,7 @@ def _from_frames(
 def _other_biases(colvar: Table) -> Array:
     """The sum of the columns *.bias but that of METAD: walls and restraints, in the file's unit."""
     ready = {name.removesuffix(".rbias") + ".bias" for name in colvar.fields if name.endswith(".rbias")}
-    own = ready or {metad_bias(colvar)}
+    own: set[str | None] = {*ready} or {metad_bias(colvar)}
     names = [name for name in colvar.fields if name.endswith(".bias") and name not in own]
     return np.sum([colvar[name] for name in names], axis=0) if names else np.zeros(len(colvar))
 
@@ -269,9 +272,9 @@ def _basin_record(surface: Surface, options: Options, unit: float) -> dict[str, 
     record: dict[str, Any] = {}
     for name in surface.convergence.differences:
         mean, error = surface.convergence.late_difference(name)
-        mean, error = (None if value is None else value / unit for value in _finite(np.array([mean, error])))
+        late = _finite(np.array([mean, error]) / unit)
         record[name] = {"relative_to": first, "difference": (depths[name] - depths[first]) / unit}
-        record[name] |= {"mean_of_second_half": mean, "block_error": error}
+        record[name] |= {"mean_of_second_half": late[0], "block_error": late[1]}
     return record
 
 

@@ -57,7 +57,7 @@ class Axis:
     @property
     def points(self) -> Array:
         """(n_points,) values of the variable."""
-        return self.lower + self.spacing * np.arange(self.n_points)
+        return np.arange(self.n_points, dtype=np.float64) * self.spacing + self.lower
 
     def differences(self, of: Array, minus: Array) -> Array:
         """Of - minus, in the nearest period."""
@@ -141,7 +141,7 @@ class FreeEnergy:
         Raises:
             FfptError: the file cannot be written.
         """
-        constants = {}
+        constants: dict[str, str] = {}
         for axis in self.axes:
             lower, upper = axis.period or (f"{axis.lower:.16g}", f"{axis.upper:.16g}")
             constants |= {f"min_{axis.name}": lower, f"max_{axis.name}": upper}

@@ -93,9 +93,10 @@ def read_hills(paths: Sequence[str | os.PathLike[str]], energy: float = 1.0) -> 
     times = np.concatenate([run.times for run in runs])
     # Walkers wrote at the same times; one file stays in its order even where its clock was set back.
     order = np.argsort(times, kind="stable") if len(runs) > 1 else np.arange(len(times))
-    joined = [np.concatenate([getattr(run, what) for run in runs])[order] for what in ("centres", "covariances")]
+    centres = np.concatenate([run.centres for run in runs])[order]
+    covariances = np.concatenate([run.covariances for run in runs])[order]
     heights = np.concatenate([run.heights for run in runs])[order]
-    return Hills(first.names, first.periods, first.domains, times[order], *joined, heights, *first.kind)
+    return Hills(first.names, first.periods, first.domains, times[order], centres, covariances, heights, *first.kind)
 
 
 def _from_table(table: Table, energy: float) -> Hills:

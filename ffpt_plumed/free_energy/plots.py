@@ -15,6 +15,7 @@ from ffpt_plumed.free_energy.grid import Array, FreeEnergy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.contour import ContourSet
     from matplotlib.figure import Figure
 
 _STEPS = (0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0)
@@ -78,7 +79,7 @@ def plot_surfaces(found: Sequence[Drawing], unit: str, size: float, ceiling: flo
     return figure
 
 
-def _map(panel: Axes, fes: FreeEnergy, pair: tuple[int, int], levels: Array, size: float) -> object:
+def _map(panel: Axes, fes: FreeEnergy, pair: tuple[int, int], levels: Array, size: float) -> ContourSet:
     """Contours over two variables, at the minimum over the others."""
     others = tuple(k for k in range(len(fes.axes)) if k not in pair)
     values = (fes.values.min(axis=others) - fes.values.min()) / size
