@@ -486,6 +486,14 @@ def test_walkers_are_merged_in_time(tmp_path: Path) -> None:
         read_hills([tmp_path / "HILLS.0", DATA / "HILLS"])
 
 
+def test_bias_factors_of_plain_runs(tmp_path: Path) -> None:
+    fields = ("time", "x", "sigma_x", "height", "biasf")
+    rows = [[float(k), 0.0, 0.1, 1.0, factor] for k, factor in enumerate((-1.0, 1.0))]
+    write_table(tmp_path / "HILLS", Table(fields, {"multivariate": "false"}, np.array(rows)))
+    assert read_hills([tmp_path / "HILLS"]).bias_factor is None
+    assert read_hills([DATA / "HILLS"]).bias_factor == 6.0
+
+
 def test_a_clock_that_goes_back_is_noted(tmp_path: Path) -> None:
     fields = ("time", "x", "sigma_x", "height", "biasf")
     rows = [[time, 0.0, 0.1, 1.0, 5.0] for time in (1.0, 2.0, 1.5)]

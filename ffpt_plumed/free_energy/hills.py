@@ -125,7 +125,8 @@ def _from_table(table: Table, energy: float) -> Hills:
         None if domain is None else (table.constants[f"min_{name}"], table.constants[f"max_{name}"])
         for name, domain in zip(names, domains, strict=True)
     )
-    factors = np.unique(table["biasf"]) if "biasf" in table else np.array([-1.0])
+    # Plain metadynamics has -1 there, in some versions 1.
+    factors = np.unique(np.maximum(table["biasf"], 1.0)) if "biasf" in table else np.ones(1)
     if len(factors) > 1:
         raise FfptError(f"{table.source} has hills of {len(factors)} bias factors, {factors[0]:g} to {factors[-1]:g}")
     bias_factor = float(factors[0]) if factors[0] > 1.0 else None

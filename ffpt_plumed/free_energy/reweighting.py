@@ -129,9 +129,9 @@ def reweight(points: Array, biases: Array, axes: Sequence[Axis], temperature: fl
     flat = np.ravel_multi_index(tuple(one[inside].astype(int) for one in cells), shape)
     weights = np.exp((biases[inside] - biases[inside].max()) / kt)
     block = np.arange(len(flat)) * n_blocks // len(flat)
-    table: Array = np.bincount(block * np.prod(shape) + flat, weights, n_blocks * int(np.prod(shape))).reshape(
-        n_blocks, -1
-    )
+    size = int(np.prod(shape))
+    counts = np.bincount(block * size + flat, weights=weights, minlength=n_blocks * size)
+    table = counts.astype(np.float64).reshape(n_blocks, size)
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     fes = FreeEnergy(tuple(axes), _free_energy(table.sum(axis=0), kt).reshape(shape))
     error = _jackknife(table, kt).reshape(shape)
