@@ -142,5 +142,7 @@ def plot_convergence(surfaces: Mapping[str, Surface], unit: str, size: float) ->
     right.set_ylabel(f"Free energy of basin ({unit})" if basins else f"Height of hills ({unit})")
     for panel in (left, right):
         panel.set_xlabel("Time (ps)")
+    # Dots of hills leave no room for a second legend, and have the colours of the first.
+    for panel in (left, right) if basins else (left,):
         panel.legend()
     return figure
