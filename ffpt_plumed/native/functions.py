@@ -1,0 +1,69 @@
+"""Functions of values: COMBINE and CUSTOM."""
+
+from __future__ import annotations
+
+from ffpt_core.errors import FfptError
+from ffpt_plumed.native.keywords import Keywords
+from ffpt_plumed.native.lepton import rename
+from ffpt_plumed.native.program import Period, Program
+
+
+def read_combine(keywords: Keywords, program: Program) -> None:
+    """COMBINE: sum_i COEFFICIENTS_i (ARG_i - PARAMETERS_i)^POWERS_i."""
+    arguments = program.arguments(keywords)
+    count = len(arguments)
+    coefficients = keywords.numbers("COEFFICIENTS", count, 1.0)
+    parameters = keywords.numbers("PARAMETERS", count, 0.0)
+    powers = keywords.numbers("POWERS", count, 1.0)
+    if keywords.flag("NORMALIZE"):
+        total = sum(coefficients)
+        if total == 0:
+            raise keywords.error("NORMALIZE of COEFFICIENTS that sum to 0", "NORMALIZE")
+        coefficients = [coefficient / total for coefficient in coefficients]
+    terms = []
+    for argument, coefficient, parameter, power in zip(arguments, coefficients, parameters, powers, strict=True):
+        difference = f"({argument.variable}-({parameter!r}))"
+        if argument.period is not None:
+            difference = argument.period.nearest(difference)
+        terms.append(f"({coefficient!r})*{difference}" + ("" if power == 1 else f"^({_power(power)})"))
+    program.add_function(keywords.action.label, "+".join(terms), read_period(keywords))
+
+
+def read_custom(keywords: Keywords, program: Program) -> None:
+    """CUSTOM (MATHEVAL): FUNC of the arguments, which are x, y, z or named by VAR."""
+    arguments = program.arguments(keywords)
+    names = keywords.words("VAR") or ["x", "y", "z"][: len(arguments)]
+    if len(names) != len(arguments):
+        raise keywords.error(f"{len(arguments)} arguments need as many names in VAR, not {len(names)}", "VAR")
+    variables = {name: str(value.variable) for name, value in zip(names, arguments, strict=True)}
+    try:
+        expression = rename(keywords.text("FUNC"), variables, "FUNC")
+    except FfptError as error:
+        raise keywords.error(str(error), "FUNC") from error
+    program.add_function(keywords.action.label, expression, read_period(keywords))
+
+
+def read_period(keywords: Keywords) -> Period | None:
+    """PERIODIC=NO or PERIODIC=low,high, which PLUMED demands."""
+    words = keywords.words("PERIODIC")
+    if words == ["NO"]:
+        return None
+    if len(words) != 2:
+        raise keywords.error("PERIODIC must be NO, or two numbers", "PERIODIC")
+    period = Period(*words)
+    try:
+        length = period.length
+    except ValueError as error:
+        raise keywords.error(f"PERIODIC: {error}", "PERIODIC") from error
+    if length <= 0:
+        raise keywords.error(f"PERIODIC={','.join(words)} is not a range", "PERIODIC")
+    return period
+
+
+def _power(power: float) -> str:
+    """Whole numbers as such: Lepton then multiplies, and negative values have powers."""
+    return str(round(power)) if power == round(power) else repr(power)
+
+
+READERS = {"COMBINE": read_combine, "CUSTOM": read_custom, "MATHEVAL": read_custom}
+"""Actions of this module, by name."""
