@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,22 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpt_core.errors import FfptError
-from ffpt_plumed.native.hills import HillGrid, Hills
-from ffpt_plumed.native.metad import Metad
+from ffpt_plumed.native.deposition import Metad
+from ffpt_plumed.native.hillforce import VERSION_PARAMETER, hill_force
+from ffpt_plumed.native.hills import HillGrid
 from ffpt_plumed.native.observer import Observer, cv_force
-from ffpt_plumed.native.output import PrintSettings
+from ffpt_plumed.native.output import Printer
 from ffpt_plumed.native.program import Program, compile_script
-from ffpt_plumed.native.restart import cut_after, last_step
+from ffpt_plumed.native.restart import cut_after
 from ffpt_plumed.native.splines import GridFunction
 from ffpt_plumed.script import parse_script
-from ffpt_plumed.tables import TableWriter
 
 if TYPE_CHECKING:
     from openmm import Context, CustomCVForce, System
     from openmm.app import Simulation
-
-_VERSION_PARAMETER = "ffpt_native_hills"
-"""Global parameter that tells a Context that hills which it does not see have changed."""
 
 
 def add_bias(
@@ -83,7 +79,7 @@ class NativeBias:
     def __init__(self, program: Program, folder: Path) -> None:
         self.program = program
         self.metads = [Metad(settings, folder) for settings in program.metads]
-        self._prints = [_Printer(settings, folder) for settings in program.prints]
+        self._prints = [Printer(settings, folder) for settings in program.prints]
         wanted = {value.name: value for metad in self.metads for value in metad.settings.arguments}
         wanted |= {v.name: v for printer in self._prints for v in printer.settings.values if v.variable is not None}
         self._names = list(wanted)
@@ -107,7 +103,7 @@ class NativeBias:
                 definitions += more
                 self._grids.append(function)
             else:
-                _add_hill_force(system, metad, program)
+                system.addForce(hill_force(program, metad))
         if terms:
             main = f"{program.units.energy!r}*({'+'.join(terms)})"
             force = cv_force(*program.expression("; ".join([main, *definitions])), index)
@@ -167,14 +163,16 @@ class NativeBias:
         new = self._begin(context, step, timestep) if first else set()
         prints = [p for p in self._prints if step % p.settings.stride == 0 and not (first and p.done(step, timestep))]
         metads = [m for m in self.metads if step % m.settings.pace == 0 and (not first or m in new)]
-        if not prints and not metads:
+        if not (prints or metads or first):
             return
         time = step * timestep
+        if first:
+            self._check_slopes(context)
         values = self.evaluate(context)
         rows = [(m, m.add_hill(step, time, timestep, [values[name] for name in m.settings.names])) for m in metads]
         # As in PLUMED, c(t) is printed with the hill of this step, and the bias without.
         values |= {f"{metad.settings.label}.rct": metad.rct for metad in metads}
-        # Hills last: a run that is killed in between prints this row again from the bias before them.
+        # Hills last: a run that is killed in between finds its row, and adds the hill.
         for printer in prints:
             printer.write(time, values)
         for metad, row in rows:
@@ -201,14 +199,26 @@ class NativeBias:
             file.close()
 
     def _colvars(self, context: Context) -> dict[str, float]:
+        """Values that come from collective variables."""
+        values = self._observer.values(*self._place(context))
+        self._check_defined(context, np.isfinite(values))
+        return dict(zip(self._names, values.tolist(), strict=True))
+
+    def _check_defined(self, context: Context, defined: NDArray[np.bool_]) -> None:
+        if not defined.all():
+            name = self._names[int(np.argmin(defined))]
+            raise FfptError(f"{name} is not defined at step {context.getStepCount()}: look where its atoms are")
+
+    def _check_slopes(self, context: Context) -> None:
+        """A torsion of atoms on a line has a value, but no derivatives."""
+        _, gradients = self._observer.gradients(*self._place(context))
+        self._check_defined(context, np.isfinite(gradients).reshape(len(self._names), -1).all(axis=1))
+
+    def _place(self, context: Context) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Positions of the atoms of the observer, and the box where they depend on it, in nm."""
         state = context.getState(positions=True)
-        positions = state.getPositions(asNumpy=True)._value[self._observer.atoms]
-        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.program.periodic else None
-        values = dict(zip(self._names, self._observer.values(positions, box).tolist(), strict=True))
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise FfptError(f"{name} is not defined ({value}) at step {context.getStepCount()}")
-        return values
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._observer.periodic else None
+        return state.getPositions(asNumpy=True)._value[self._observer.atoms], box
 
     def _begin(self, context: Context, step: int, timestep: float) -> set[Metad]:
         """Bring files and hills to the step that the run begins at, and open the files.
@@ -238,7 +248,7 @@ class NativeBias:
             self._force.updateParametersInContext(context)
         if len(self._grids) < len(self.metads):
             self._version += 1
-            context.setParameter(_VERSION_PARAMETER, self._version)
+            context.setParameter(VERSION_PARAMETER, self._version)
 
     def _timestep(self, context: Context) -> float:
         """Of the integrator, in the input's unit."""
@@ -268,73 +278,3 @@ class NativeReporter:
     def report(self, simulation: Simulation, state: Any) -> None:
         """Do what is due."""
         self.bias.update(simulation.context)
-
-
-class _Printer:
-    """The file of one PRINT action."""
-
-    def __init__(self, settings: PrintSettings, folder: Path) -> None:
-        self.settings = settings
-        self.path = folder / settings.file
-        self._writer: TableWriter | None = None
-        self._last = -1
-
-    def open(self, step: int, timestep: float) -> None:
-        """Open the file at the first step of a run."""
-        settings = self.settings
-        if settings.restart and step > 0:
-            cut_after(self.path, step, timestep)
-            self._last = last_step(self.path, timestep)
-        constants = {}
-        for value in settings.values:
-            if value.period is not None:
-                constants[f"min_{value.name}"] = value.period.low_text
-                constants[f"max_{value.name}"] = value.period.high_text
-        names = [value.name for value in settings.values]
-        formats = [" %f", *([f" {settings.format}"] * len(names))]
-        self._writer = TableWriter(self.path, ["time", *names], constants, formats, append=settings.restart)
-
-    def done(self, step: int, timestep: float) -> bool:
-        """Whether the row of the first step is there already."""
-        return self._last >= step
-
-    def write(self, time: float, values: dict[str, float]) -> None:
-        """Append a row."""
-        if self._writer is None:
-            raise ValueError(f"{self.path} is not open")
-        self._writer.write([time, *(values[value.name] for value in self.settings.values)])
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
-class _HillForce:
-    """What the PythonForce of a METAD without a grid computes."""
-
-    def __init__(self, observer: Observer, hills: Hills, energy_unit: float, periodic: bool) -> None:
-        self._observer, self._hills = observer, hills
-        self._unit, self._periodic = energy_unit, periodic
-
-    def __call__(self, state: Any) -> tuple[float, NDArray[np.float64]]:
-        """Positions of the observer's atoms to energy (kJ/mol) and forces (kJ/mol/nm)."""
-        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
-        values, gradients = self._observer.gradients(state.getPositions(asNumpy=True)._value, box)
-        energy, slopes = self._hills.evaluate(values)
-        return energy * self._unit, np.tensordot(-self._unit * slopes, gradients, axes=1)
-
-    def __reduce__(self) -> Any:
-        raise TypeError("hills without a GRID cannot be serialised: make the bias anew with restart=True")
-
-
-def _add_hill_force(system: System, metad: Metad, program: Program) -> None:
-    from openmm import PythonForce
-
-    observer = Observer(program, metad.settings.arguments)
-    function = _HillForce(observer, metad.hills, program.units.energy, program.periodic)
-    force = PythonForce(function, {_VERSION_PARAMETER: 0.0}, observer.atoms)
-    force.setUsesPeriodicBoundaryConditions(program.periodic)
-    force.setName(f"ffpt native PLUMED {metad.settings.label}")
-    system.addForce(force)

@@ -19,13 +19,13 @@ def read_distance(keywords: Keywords, program: Program) -> None:
     periodic = _periodic(keywords, program)
     label, scale = keywords.action.label, 1.0 / program.units.length
     if not keywords.flag("COMPONENTS"):
-        program.add_colvar(label, atoms, _bonds(f"{scale!r}*r", [(atoms[0], atoms[1])], periodic))
+        program.add_colvar(label, atoms, _bonds(f"{scale!r}*r", [(atoms[0], atoms[1])], periodic), periodic)
         return
     if periodic:
         # OpenMM's expressions see coordinates, not the nearest image of one atom to the other.
         raise keywords.error(f"COMPONENTS in a box need NOPBC natively; {KERNEL_HINT}", "COMPONENTS")
     for axis in "xyz":
-        program.add_colvar(f"{label}.{axis}", atoms, _compound(f"{scale!r}*({axis}2-{axis}1)", atoms))
+        program.add_colvar(f"{label}.{axis}", atoms, _compound(f"{scale!r}*({axis}2-{axis}1)", atoms), False)
 
 
 def read_angle(keywords: Keywords, program: Program) -> None:
@@ -41,7 +41,7 @@ def read_angle(keywords: Keywords, program: Program) -> None:
         force.setUsesPeriodicBoundaryConditions(periodic)
         return force
 
-    program.add_colvar(keywords.action.label, atoms, build)
+    program.add_colvar(keywords.action.label, atoms, build, periodic)
 
 
 def read_torsion(keywords: Keywords, program: Program) -> None:
@@ -58,7 +58,7 @@ def read_torsion(keywords: Keywords, program: Program) -> None:
         force.setUsesPeriodicBoundaryConditions(periodic)
         return force
 
-    program.add_colvar(keywords.action.label, atoms, build, None if cosine else ANGLE_PERIOD)
+    program.add_colvar(keywords.action.label, atoms, build, periodic, None if cosine else ANGLE_PERIOD)
 
 
 def read_coordination(keywords: Keywords, program: Program) -> None:
@@ -85,6 +85,7 @@ def read_coordination(keywords: Keywords, program: Program) -> None:
         keywords.action.label,
         [atom for pair in pairs for atom in pair],
         _bonds(f"{expression}; u={1.0 / program.units.length!r}*r", pairs, periodic),
+        periodic,
     )
 
 

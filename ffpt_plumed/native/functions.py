@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ffpt_core.errors import FfptError
 from ffpt_plumed.native.keywords import Keywords
-from ffpt_plumed.native.lepton import rename
+from ffpt_plumed.native.lepton import check, rename
 from ffpt_plumed.native.program import Period, Program
 
 
@@ -36,11 +36,12 @@ def read_custom(keywords: Keywords, program: Program) -> None:
     if len(names) != len(arguments):
         raise keywords.error(f"{len(arguments)} arguments need as many names in VAR, not {len(names)}", "VAR")
     variables = {name: str(value.variable) for name, value in zip(names, arguments, strict=True)}
+    function = keywords.text("FUNC")
     try:
-        expression = rename(keywords.text("FUNC"), variables, "FUNC")
+        check(function, variables, "FUNC")
     except FfptError as error:
         raise keywords.error(str(error), "FUNC") from error
-    program.add_function(keywords.action.label, expression, read_period(keywords))
+    program.add_function(keywords.action.label, rename(function, variables, "FUNC"), read_period(keywords))
 
 
 def read_period(keywords: Keywords) -> Period | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 
 from ffpt_core.errors import FfptError
 from ffpt_plumed.script import Action, expand_range, split_values
+from ffpt_plumed.tables import plumed_number
 
 KERNEL_HINT = "with a PLUMED kernel, ffpt_plumed.PlumedForce runs it"
 """What to do about input that runs only there."""
@@ -159,12 +161,8 @@ def number(text: str) -> float:
     Raises:
         ValueError: it is not one.
     """
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    if text.lower().endswith("pi") and text[:-2].replace(".", "", 1).lstrip("+-").isdecimal():
-        return float(text[:-2]) * math.pi
+    with contextlib.suppress(FfptError):
+        return plumed_number(text)
     try:
         return _evaluate(ast.parse(text.replace("^", "**"), mode="eval").body)
     except (SyntaxError, ArithmeticError, TypeError, ValueError, RecursionError) as error:

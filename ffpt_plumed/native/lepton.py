@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ffpt_core.errors import FfptError
 
@@ -67,3 +67,24 @@ def _renamed(token: str, called: bool, names: Mapping[str, str], expression: str
     if token in CONSTANTS:
         return repr(CONSTANTS[token])
     raise FfptError(f"{keyword}={expression}: variable {token} is not defined")
+
+
+def check(expression: str, names: Iterable[str], keyword: str) -> None:
+    """Refuse an expression that OpenMM cannot read, which it would find only when a Context is made.
+
+    Raises:
+        FfptError: as rename, or for the syntax.
+    """
+    import openmm
+
+    variables = {name: f"v{k}" for k, name in enumerate(names)}
+    force = openmm.CustomExternalForce(rename(expression, variables, keyword))
+    for variable in variables.values():
+        force.addGlobalParameter(variable, 1.0)
+    system = openmm.System()
+    system.addParticle(1.0)
+    system.addForce(force)
+    try:
+        openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatform("Reference"))
+    except openmm.OpenMMException as error:
+        raise FfptError(f"{keyword}={expression}: {error}") from error

@@ -1,25 +1,17 @@
-"""METAD: what the input says, heights of new hills, and the HILLS file."""
+"""METAD: what the input says."""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ffpt_core.errors import FfptError
-from ffpt_plumed.native.hills import Axis, HillGrid, Hills, HillSum
+from ffpt_plumed.native.hills import Axis
 from ffpt_plumed.native.keywords import KERNEL_HINT, Keywords, number
 from ffpt_plumed.native.output import read_format, read_restart_keyword
 from ffpt_plumed.native.program import Program, Value
-from ffpt_plumed.native.restart import last_step
-from ffpt_plumed.tables import HILLS_FORMAT, Table, TableWriter, read_table
-
-_log = logging.getLogger(__name__)
+from ffpt_plumed.tables import HILLS_FORMAT
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,11 @@ class MetadSettings:
     def names(self) -> list[str]:
         """Of the arguments."""
         return [value.name for value in self.arguments]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Columns of HILLS."""
+        return ("time", *self.names, *(f"sigma_{name}" for name in self.names), "height", "biasf")
 
     def first_height(self, timestep: float) -> float:
         """The height of a hill where there is no bias yet. With the time step in the input's unit."""
@@ -157,141 +154,6 @@ def _read_axes(keywords: Keywords, arguments: Sequence[Value], sigma: Sequence[f
         size = max(round(count_), math.ceil((high - low) / spacing))
         axes.append(Axis(low, (high - low) / size, size, period))
     return tuple(axes)
-
-
-class Metad:
-    """The state of one METAD action: its hills, and the file that they are written to.
-
-    Args:
-        settings: of the input.
-        folder: that FILE is relative to.
-
-    Raises:
-        FfptError: HILLS cannot be read, or is of other variables.
-    """
-
-    def __init__(self, settings: MetadSettings, folder: Path) -> None:
-        self.settings = settings
-        self.path = folder / settings.file
-        self.hills: Hills = (
-            HillSum([value.period for value in settings.arguments])
-            if settings.axes is None
-            else HillGrid(settings.axes, settings.names)
-        )
-        self.rct = 0.0
-        self._writer: TableWriter | None = None
-        if settings.restart:
-            self.read()
-
-    def bias(self, values: Sequence[float]) -> float:
-        """The bias at values of the arguments."""
-        return self.hills.evaluate(np.array(values))[0]
-
-    def open(self) -> None:
-        """Open HILLS for writing; a file that is not continued is backed up as PLUMED does."""
-        fields = ["time", *self.settings.names, *(f"sigma_{name}" for name in self.settings.names), "height", "biasf"]
-        self._writer = TableWriter(
-            self.path, fields, self._constants(), self.settings.format, append=self.settings.restart
-        )
-
-    def close(self) -> None:
-        """Close HILLS."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def read(self) -> None:
-        """Take the hills of HILLS for those that there are.
-
-        Raises:
-            FfptError: no such file, or it is of other variables or of kernels that are not known.
-        """
-        if not self.path.is_file():
-            raise FfptError(f"cannot restart: there is no {self.path}")
-        table = read_table(self.path)
-        self._check(table)
-        self.hills.clear()
-        names = self.settings.names
-        heights = table["height"] / self.settings.file_factor
-        sigmas = table.columns([f"sigma_{name}" for name in names])
-        for centre, sigma, height in zip(table.columns(names), sigmas, heights, strict=True):
-            self.hills.add(centre, sigma, float(height))
-        self._update_rct()
-        _log.info("%d hills of %s", len(heights), self.path)
-
-    def missing(self, step: int, timestep: float) -> bool:
-        """Whether the hill of a step that a run goes on from was never written.
-
-        Raises:
-            FfptError: hills before it are missing too.
-        """
-        pace = self.settings.pace
-        last, expected = last_step(self.path, timestep), step - step % pace
-        if last >= expected or expected == 0:
-            return False
-        if step == expected and last >= expected - pace:
-            return True
-        raise FfptError(f"cannot restart at step {step}: the last hill of {self.path} is of step {last}")
-
-    def add_hill(self, step: int, time: float, timestep: float, values: Sequence[float]) -> list[float]:
-        """Add a hill at values of the arguments. Time and time step in the input's unit.
-
-        Returns:
-            its row of HILLS, for write.
-        """
-        settings, sigma = self.settings, np.array(self.settings.sigma)
-        height = settings.first_height(timestep)
-        if settings.biasfactor is not None and settings.thermal_energy is not None:
-            height *= math.exp(-self.bias(values) / (settings.thermal_energy * (settings.biasfactor - 1.0)))
-        self.hills.add(np.array(values), sigma, height)
-        if settings.rct_stride is not None and step % (settings.pace * settings.rct_stride) == 0:
-            self._update_rct()
-        return [time, *values, *settings.sigma, height * settings.file_factor, settings.biasfactor or -1.0]
-
-    def write(self, row: Sequence[float]) -> None:
-        """Append a row to HILLS."""
-        if self._writer is None:
-            raise ValueError(f"{self.path} is not open")
-        self._writer.write(row)
-
-    def _update_rct(self) -> None:
-        """c(t) of Tiwary and Parrinello, J. Phys. Chem. B 119, 736 (2015), over the points of the grid."""
-        settings = self.settings
-        if settings.rct_stride is None or settings.thermal_energy is None or not isinstance(self.hills, HillGrid):
-            return
-        # -F and -(F + V) in k_B T, of V: without tempering F is -V.
-        factors = (1.0, 0.0)
-        if settings.biasfactor is not None:
-            factors = (settings.file_factor, 1.0 / (settings.biasfactor - 1.0))
-        highest = float(self.hills.values.max())
-        shifted: NDArray[np.float64] = (self.hills.values - highest) / settings.thermal_energy
-        free, biased = (float(np.exp(factor * shifted).sum()) for factor in factors)
-        self.rct = settings.thermal_energy * math.log(free / biased) + highest
-
-    def _constants(self) -> dict[str, str]:
-        constants = {"multivariate": "false", "kerneltype": "stretched-gaussian"}
-        for value in self.settings.arguments:
-            if value.period is not None:
-                constants[f"min_{value.name}"] = value.period.low_text
-                constants[f"max_{value.name}"] = value.period.high_text
-        return constants
-
-    def _check(self, table: Table) -> None:
-        """Refuse hills of another kind."""
-        names = self.settings.names
-        expected = ("time", *names, *(f"sigma_{name}" for name in names), "height", "biasf")
-        if table.fields != expected:
-            raise FfptError(
-                f"{self.path} has the columns {' '.join(table.fields)}; METAD {self.settings.label} needs "
-                f"{' '.join(expected)}"
-            )
-        for key, text in self._constants().items():
-            found = table.constants.get(key)
-            if found != text:
-                raise FfptError(f"{self.path} says {key} {found or '(nothing)'}; native PLUMED needs {text}")
-        extra = {key for key in table.constants if key.startswith(("min_", "max_"))} - set(self._constants())
-        if extra:
-            raise FfptError(f"{self.path} has the periodic variable {min(extra)[4:]}, which is not periodic here")
 
 
 READERS = {"METAD": read_metad}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ffpt_core.errors import FfptError
 from ffpt_plumed.native.program import Colvar, Program, Value
 
 Array = NDArray[np.float64]
@@ -23,13 +24,17 @@ class Observer:
     Args:
         program: that defines the values.
         values: to evaluate, which come from collective variables.
+
+    Attributes:
+        atoms: that the values depend on.
+        periodic: whether they depend on the box.
     """
 
     def __init__(self, program: Program, values: Sequence[Value]) -> None:
         self._expressions = [program.expression(str(value.variable)) for value in values]
         colvars = {colvar.variable: colvar for _, needed in self._expressions for colvar in needed}
         self.atoms = sorted({atom for colvar in colvars.values() for atom in colvar.atoms})
-        self._periodic = program.periodic
+        self.periodic = any(colvar.periodic for colvar in colvars.values())
         self._index = {atom: k for k, atom in enumerate(self.atoms)}
         chunks = range(0, len(self._expressions), _GROUPS)
         self._contexts = [self._context(self._expressions[k : k + _GROUPS]) for k in chunks]
@@ -56,7 +61,7 @@ class Observer:
                 state = context.getState(energy=True, forces=True, groups=1 << group)
                 found.append(state.getPotentialEnergy()._value)
                 gradients.append(-state.getForces(asNumpy=True)._value)
-        return np.array(found), np.array(gradients)
+        return np.array(found), np.array(gradients).reshape(len(found), len(self.atoms), 3)
 
     def _placed(self, positions: Array, box: Array | None) -> list[tuple]:
         """Contexts at these positions, and how many values each has."""
@@ -87,9 +92,14 @@ def cv_force(expression: str, colvars: Sequence[Colvar], index: dict[int, int]):
         expression: with its definitions.
         colvars: that it holds.
         index: of each atom in the system of the force.
+
+    Raises:
+        FfptError: more collective variables than OpenMM takes in one force.
     """
     from openmm import CustomCVForce
 
+    if len(colvars) > _GROUPS:
+        raise FfptError(f"{len(colvars)} collective variables in one force; OpenMM takes {_GROUPS}")
     if len(colvars) == 1 and expression == colvars[0].variable:
         return colvars[0].build(index)
     force = CustomCVForce(expression)

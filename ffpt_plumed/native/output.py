@@ -1,11 +1,14 @@
-"""PRINT: values at every so many steps."""
+"""PRINT: values at every so many steps, in a table such as COLVAR."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ffpt_plumed.native.keywords import Keywords
 from ffpt_plumed.native.program import Program, Value
+from ffpt_plumed.native.restart import cut_after, last_step
+from ffpt_plumed.tables import TableWriter
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,52 @@ def read_restart_keyword(keywords: Keywords, program: Program) -> bool:
     if word not in ("YES", "NO", "AUTO"):
         raise keywords.error("RESTART must be YES, NO or AUTO", "RESTART")
     return program.restart if word == "AUTO" else word == "YES"
+
+
+class Printer:
+    """The file of one PRINT action.
+
+    Args:
+        settings: of the input.
+        folder: that FILE is relative to.
+    """
+
+    def __init__(self, settings: PrintSettings, folder: Path) -> None:
+        self.settings = settings
+        self.path = folder / settings.file
+        self._writer: TableWriter | None = None
+        self._last = -1
+
+    def open(self, step: int, timestep: float) -> None:
+        """Open the file at the first step of a run."""
+        settings = self.settings
+        if settings.restart and step > 0:
+            cut_after(self.path, step, timestep)
+            self._last = last_step(self.path, timestep)
+        constants = {}
+        for value in settings.values:
+            if value.period is not None:
+                constants[f"min_{value.name}"] = value.period.low_text
+                constants[f"max_{value.name}"] = value.period.high_text
+        names = [value.name for value in settings.values]
+        formats = [" %f", *([f" {settings.format}"] * len(names))]
+        self._writer = TableWriter(self.path, ["time", *names], constants, formats, append=settings.restart)
+
+    def done(self, step: int, timestep: float) -> bool:
+        """Whether the row of the first step is there already."""
+        return self._last >= step
+
+    def write(self, time: float, values: dict[str, float]) -> None:
+        """Append a row."""
+        if self._writer is None:
+            raise ValueError(f"{self.path} is not open")
+        self._writer.write([time, *(values[value.name] for value in self.settings.values)])
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 READERS = {"PRINT": read_print}

@@ -63,11 +63,13 @@ class Colvar:
         variable: its name in expressions.
         atoms: that it depends on, 0-based.
         build: makes the force. Takes the index of each atom in the system that the force is for.
+        periodic: whether it depends on the box.
     """
 
     variable: str
     atoms: tuple[int, ...]
     build: Callable[[Mapping[int, int]], Force]
+    periodic: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,16 @@ class Program:
     prints: list[PrintSettings] = field(default_factory=list)
 
     def add_colvar(
-        self, name: str, atoms: Iterable[int], build: Callable[[Mapping[int, int]], Force], period: Period | None = None
+        self,
+        name: str,
+        atoms: Iterable[int],
+        build: Callable[[Mapping[int, int]], Force],
+        box: bool,
+        period: Period | None = None,
     ) -> None:
-        """Add a value that a force computes; build as in Colvar."""
+        """Add a value that a force computes; build as in Colvar, and box is whether it depends on the box."""
         variable = f"c{len(self.colvars)}"
-        self.colvars[variable] = Colvar(variable, tuple(dict.fromkeys(atoms)), build)
+        self.colvars[variable] = Colvar(variable, tuple(dict.fromkeys(atoms)), build, box)
         self.values[name] = Value(name, variable, period)
 
     def add_function(self, name: str, expression: str, period: Period | None = None) -> str:

@@ -77,10 +77,10 @@ class GridFunction:
         ]
         return "*".join([f"{self._names[0]}{at}", *factors])
 
-    def _tables(self) -> list[list[float]]:
+    def _tables(self) -> list[np.ndarray]:
         """Values, then ratios along each axis, flat with the last axis fastest."""
         tables = [self._grid.values, *self._grid.ratios()]
-        return [self._padded(table).ravel().tolist() for table in tables]
+        return [self._padded(table).ravel() for table in tables]  # OpenMM copies arrays far faster than lists
 
     def _padded(self, table: np.ndarray) -> np.ndarray:
         for k, axis in enumerate(self._grid.axes):

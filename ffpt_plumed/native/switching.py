@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ffpt_core.errors import FfptError
 from ffpt_plumed.native.keywords import Keywords
-from ffpt_plumed.native.lepton import rename
+from ffpt_plumed.native.lepton import check, rename
 from ffpt_plumed.script import Action
 
 Shape = Callable[[str], str]
@@ -144,7 +144,7 @@ def _custom(outer: Keywords, function: str, d0: float, r0: float, d_max: float |
 
     name = "x2" if re.search(r"\bx2\b", function) else "x"
     try:
-        rename(function, {name: name}, "FUNC")
+        check(function, [name], "FUNC")
     except FfptError as error:
         raise outer.error(f"{error}; FUNC is of x or x2", "SWITCH") from error
 
