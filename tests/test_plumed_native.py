@@ -436,6 +436,21 @@ def test_step_explains_a_colvar_that_left_its_grid(tmp_path: Path) -> None:
     assert run.reporters == []
 
 
+def test_advance_is_the_reporter(tmp_path: Path) -> None:
+    tables = []
+    for reporter in (True, False):
+        folder = tmp_path / str(reporter)
+        run, bias = simulation(RUN.format(GRID), folder, reporter)
+        if reporter:
+            run.step(45)
+        else:
+            bias.advance(run.context, 30)
+            bias.advance(run.context, 15)
+        bias.close()
+        tables.append([read_table(folder / file).values for file in ("HILLS", "COLVAR")])
+    assert all(np.array_equal(one, other) for one, other in zip(*tables, strict=True))
+
+
 def test_undefined_at_the_start(tmp_path: Path) -> None:
     script = "t: TORSION ATOMS=1,2,3,4\nMETAD ARG=t SIGMA=0.3 HEIGHT=1 PACE=10\n"
     bias, context = reference.native_context(script, 4, folder=tmp_path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from ffpt_plumed.native.hills import HillGrid
 from ffpt_plumed.native.observer import Observer, cv_force
 from ffpt_plumed.native.output import Printer
 from ffpt_plumed.native.program import Program, compile_script
+from ffpt_plumed.native.reporter import NativeReporter
 from ffpt_plumed.native.restart import cut_after
 from ffpt_plumed.native.splines import GridFunction
 from ffpt_plumed.script import parse_script
@@ -121,22 +124,46 @@ class NativeBias:
         """Run steps as Simulation.step does, with errors in words. The reporter need not be appended.
 
         Raises:
-            FfptError: a collective variable left its grid, or is not defined.
+            FfptError: as update; an argument of METAD left its grid.
         """
-        from openmm import OpenMMException
-
-        own = self.reporter()
         appended = not any(isinstance(r, NativeReporter) and r.bias is self for r in simulation.reporters)
+        reporter = self.reporter()
         if appended:
-            simulation.reporters.append(own)
+            simulation.reporters.append(reporter)
         try:
-            simulation.step(steps)
-        except OpenMMException as error:
-            self._explain(simulation.context)
-            raise FfptError(f"OpenMM stopped at step {simulation.context.getStepCount()}: {error}") from error
+            with self.explained(simulation.context):
+                simulation.step(steps)
         finally:
             if appended:
-                simulation.reporters.remove(own)
+                simulation.reporters.remove(reporter)
+
+    def advance(self, context: Context, steps: int) -> None:
+        """Run steps in a Context without a Simulation.
+
+        Raises:
+            FfptError: as step.
+        """
+        last = context.getStepCount() + steps
+        with self.explained(context):
+            self.update(context)
+            while (step := context.getStepCount()) < last:
+                context.getIntegrator().step(min(last, self.next_step(step)) - step)
+                self.update(context)
+
+    @contextlib.contextmanager
+    def explained(self, context: Context) -> Iterator[None]:
+        """OpenMM's errors within this block in words, where values of now explain them."""
+        from openmm import OpenMMException
+
+        try:
+            yield
+        except OpenMMException as error:
+            if np.isfinite(context.getState(positions=True).getPositions(asNumpy=True)._value).all():
+                try:
+                    self.evaluate(context)
+                except FfptError as reason:
+                    raise reason from error
+            raise
 
     def next_step(self, step: int) -> int:
         """The first step after this one at which something is due; a far one where nothing ever is."""
@@ -195,8 +222,10 @@ class NativeBias:
 
     def close(self) -> None:
         """Close the files."""
-        for file in (*self.metads, *self._prints):
-            file.close()
+        for metad in self.metads:
+            metad.close()
+        for printer in self._prints:
+            printer.close()
 
     def _colvars(self, context: Context) -> dict[str, float]:
         """Values that come from collective variables."""
@@ -212,7 +241,7 @@ class NativeBias:
     def _check_slopes(self, context: Context) -> None:
         """A torsion of atoms on a line has a value, but no derivatives."""
         _, gradients = self._observer.gradients(*self._place(context))
-        self._check_defined(context, np.isfinite(gradients).reshape(len(self._names), -1).all(axis=1))
+        self._check_defined(context, np.array([np.isfinite(gradient).all() for gradient in gradients], dtype=bool))
 
     def _place(self, context: Context) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Positions of the atoms of the observer, and the box where they depend on it, in nm."""
@@ -253,28 +282,3 @@ class NativeBias:
     def _timestep(self, context: Context) -> float:
         """Of the integrator, in the input's unit."""
         return context.getIntegrator().getStepSize()._value / self.program.units.time
-
-    def _explain(self, context: Context) -> None:
-        """Raise what is wrong with the values of now, if something is."""
-        self.evaluate(context)
-
-
-class NativeReporter:
-    """Runs a NativeBias in a Simulation.
-
-    Args:
-        bias: to run.
-    """
-
-    def __init__(self, bias: NativeBias) -> None:
-        self.bias = bias
-
-    def describeNextReport(self, simulation: Simulation) -> dict[str, Any]:
-        """When OpenMM shall call report; the first step of a run is done here."""
-        self.bias.update(simulation.context)
-        step = simulation.context.getStepCount()
-        return {"steps": self.bias.next_step(step) - step, "periodic": None, "include": []}
-
-    def report(self, simulation: Simulation, state: Any) -> None:
-        """Do what is due."""
-        self.bias.update(simulation.context)

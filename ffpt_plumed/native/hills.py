@@ -46,7 +46,7 @@ class Axis:
 
     def points(self) -> Array:
         """(size,) values of the argument."""
-        return self.low + self.spacing * np.arange(self.size)
+        return self.low + self.spacing * np.arange(self.size, dtype=np.float64)
 
 
 class Hills(ABC):
@@ -183,7 +183,9 @@ class HillGrid(Hills):
         spacings = np.array([axis.spacing for axis in self.axes])
         sides = 1.0 - 2.0 * np.array(corner)
         t = np.abs(np.array(offsets) - np.array(corner))
-        ratios = 0.0 if abs(value) < 1e-7 else sides * self.derivatives[(slice(None), *index)] / value * spacings
+        ratios: Array = np.zeros(self.dimension)
+        if abs(value) >= 1e-7:
+            ratios = sides * spacings * np.array([slope[index] for slope in self.derivatives]) / value
         factors = 1.0 - 3.0 * t**2 + 2.0 * t**3 + ratios * (t - 2.0 * t**2 + t**3)
         slopes = sides * (-6.0 * t + 6.0 * t**2 + ratios * (1.0 - 4.0 * t + 3.0 * t**2)) / spacings
         return factors, slopes

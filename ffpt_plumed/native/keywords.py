@@ -171,7 +171,7 @@ def number(text: str) -> float:
 
 def _evaluate(node: ast.AST) -> float:
     """Arithmetic only: nothing in the text is executed."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         return float(node.value)
     if isinstance(node, ast.Name) and node.id in ("pi", "PI"):
         return math.pi

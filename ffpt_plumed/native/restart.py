@@ -39,13 +39,13 @@ def cut_after(path: Path, step: int, timestep: float) -> int:
         lines = path.read_text().splitlines(keepends=True)
     except OSError as error:
         raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
-    later = []
+    later: set[int] = set()
     for number in reversed(range(len(lines))):
         line = lines[number]
         if line.strip() and not line.startswith("#"):
             if line.endswith("\n") and float(line.split()[0]) <= (step + 0.5) * timestep:
                 break
-            later.append(number)
+            later.add(number)
     if later:
         _log.warning("%s: removed %d rows after step %d", path, len(later), step)
         with atomic_write(path) as stream:
