@@ -20,7 +20,8 @@ from ffpt_core.analysis.stability import (
     survival,
     time_to_failure,
 )
-from ffpt_core.analysis.trajectories import Replica, dcd_times, load_trajectory, read_run, read_state
+from ffpt_core.analysis.trajectories import Replica, read_run, read_state
+from ffpt_core.analysis.trajectory_files import dcd_times, load_trajectory
 from ffpt_core.errors import FfptError
 
 mdtraj = pytest.importorskip("mdtraj")

@@ -26,6 +26,7 @@ __all__ = [
     "StabilityCriterion",
     "Survival",
     "compare",
+    "guard_failure",
     "plot_survival",
     "replica_failure",
     "survival",
@@ -145,16 +146,20 @@ def replica_failure(
     Raises:
         FfptError: the run has neither a frame nor a recorded failure.
     """
-    stopped = replica.status == "failed" and replica.time is not None
-    guarded = FailureTime(
-        float(replica.time or 0.0), None, replica.reason or "stopped by its guard", False, replica.name
-    )
+    guarded = guard_failure(replica)
     if not replica.has_frames:
-        if not stopped:
+        if guarded is None:
             raise FfptError(f"{replica.name} has no frames yet")
         return guarded
     seen = time_to_failure(replica.load(frame_interval), criterion, replica.name)
-    return guarded if stopped and (seen.censored or seen.time > guarded.time) else seen
+    return guarded if guarded is not None and (seen.censored or seen.time > guarded.time) else seen
+
+
+def guard_failure(replica: Replica) -> FailureTime | None:
+    """When a run was stopped by its own guard, or None where it was not."""
+    if replica.status != "failed" or replica.time is None:
+        return None
+    return FailureTime(replica.time, None, replica.reason or "stopped by its guard", False, replica.name)
 
 
 def survival(failures: Sequence[FailureTime], confidence: float = 0.95) -> Survival:

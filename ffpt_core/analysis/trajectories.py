@@ -1,14 +1,9 @@
-"""Trajectories and MD run folders, with the times of their frames."""
+"""MD run folders: their replicas, tables of energies and criteria of stability."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import ctypes
 import os
-import struct
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +12,8 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.analysis.criterion import StabilityCriterion
+from ffpt_core.analysis.liquids import with_box
+from ffpt_core.analysis.trajectory_files import HOLD_ATOMS, dcd_frames, load_trajectory
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json
 
@@ -25,9 +22,6 @@ if TYPE_CHECKING:
 
 TRAJECTORIES = (".dcd", ".h5", ".xtc", ".trr", ".nc", ".pdb")
 """Suffixes of trajectory files; a run folder holds one of the first two."""
-
-_AKMA = 0.04888821
-"""Picoseconds in CHARMM's unit of time, which DCD files count in (the value that OpenMM writes with)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +38,7 @@ class Replica:
         reason: why a failed replica was stopped, or "".
         temperature: the thermostat's temperature in K; None without one, or where it is unknown.
         reference: path of the equilibrium geometry that its bonds are compared with, or None.
+        box: one or three edges in Angstrom of the right-angled cell of a trajectory that holds none.
     """
 
     name: str
@@ -55,113 +50,26 @@ class Replica:
     reason: str = ""
     temperature: float | None = None
     reference: Path | None = None
+    box: tuple[float, ...] | None = None
 
     @property
     def has_frames(self) -> bool:
         """Whether a frame was saved. Replicas that wait for their turn, or were killed early, have none."""
         if self.trajectory is None:
             return False
-        return self.trajectory.suffix != ".dcd" or _dcd_frames(self.trajectory) > 0
+        return self.trajectory.suffix != ".dcd" or dcd_frames(self.trajectory) > 0
 
-    def load(self, frame_interval: float | None = None) -> mdtraj.Trajectory:
+    def load(self, frame_interval: float | None = None, *, timed: bool = True) -> mdtraj.Trajectory:
         """The trajectory (nm, ps). See load_trajectory."""
         if self.trajectory is None:
             raise FfptError(f"{self.name} has no trajectory")
-        return load_trajectory(self.trajectory, self.topology, frame_interval)
+        trajectory = load_trajectory(self.trajectory, self.topology, frame_interval, timed=timed)
+        return trajectory if self.box is None else with_box(trajectory, self.box)
 
 
 def is_run(path: str | os.PathLike[str]) -> bool:
     """Whether path is a folder that ``ffpt md`` wrote."""
     return (Path(path) / "run.json").is_file()
-
-
-def load_trajectory(
-    path: str | os.PathLike[str],
-    topology: str | os.PathLike[str] | None = None,
-    frame_interval: float | None = None,
-) -> mdtraj.Trajectory:
-    """Read a trajectory with the time of each frame in ps, which mdtraj does not take from DCD files.
-
-    Args:
-        path: any trajectory that mdtraj reads.
-        topology: a PDB file (or other) with the atoms; formats that hold them need none.
-        frame_interval: ps between frames, the first one included; None: from the file.
-
-    Raises:
-        FfptError: a file is missing, cut off, empty or of another system, or a DCD file does not say its times.
-    """
-    import mdtraj
-
-    path = Path(path)
-    for needed in (path, topology):
-        if needed is not None and not Path(needed).is_file():
-            raise FfptError(f"there is no file {needed}")
-    self_contained = path.suffix in (".h5", ".pdb")
-    if topology is None and not self_contained:
-        raise FfptError(f"{path} holds no atoms: give a topology (PDB) as well")
-    if path.suffix == ".dcd" and not _dcd_frames(path):
-        raise FfptError(f"{path} has no frames")
-    try:
-        with _quiet_stdout():
-            trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise FfptError(f"cannot read the trajectory {path}: {error}") from error
-    if frame_interval is not None:
-        trajectory.time = frame_interval * np.arange(1, len(trajectory) + 1)
-    elif path.suffix == ".dcd":
-        trajectory.time = dcd_times(path, len(trajectory))
-    return trajectory
-
-
-@contextlib.contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Send what C code prints to nowhere: mdtraj's DCD reader reports each file it opens on standard output."""
-    try:
-        original = os.dup(1)
-    except OSError:
-        # Standard output is closed: there is nothing to keep clean.
-        yield
-        return
-    flush = ctypes.CDLL(None).fflush if os.name == "posix" else lambda _: 0
-    sys.stdout.flush()
-    flush(None)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        yield
-    finally:
-        flush(None)
-        os.dup2(original, 1)
-        os.close(original)
-
-
-def dcd_times(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:
-    """(n_frames,) times in ps by the header of a DCD file: first step, steps between frames, time step.
-
-    Raises:
-        FfptError: the header has no times (mdtraj and others write it without).
-    """
-    with open(path, "rb") as stream:
-        header = stream.read(48)
-    if len(header) < 48 or header[4:8] != b"CORD":
-        raise FfptError(f"{path} is not a DCD file")
-    order = "<" if struct.unpack("<i", header[:4])[0] == 84 else ">"
-    first, interval = struct.unpack(f"{order}2i", header[12:20])
-    step = struct.unpack(f"{order}f", header[44:48])[0] * _AKMA
-    # Writers that do not know the times leave a step of zero or of one unit, and frames one step apart from zero.
-    if step <= 0 or interval < 1 or (first == 0 and np.isclose(step, _AKMA)):
-        raise FfptError(f"{path} does not say when its frames were taken: give the time between frames in ps")
-    return (first + interval * np.arange(n_frames)) * step
-
-
-def _dcd_frames(path: Path) -> int:
-    """The number of frames by the header of a DCD file; 0 where not even that was written."""
-    with open(path, "rb") as stream:
-        header = stream.read(12)
-    if len(header) < 12:
-        return 0
-    order = "<" if struct.unpack("<i", header[:4])[0] == 84 else ">"
-    return int(struct.unpack(f"{order}i", header[8:12])[0])
 
 
 def read_run(folder: str | os.PathLike[str]) -> list[Replica]:
@@ -195,7 +103,7 @@ def replicas_at(path: str | os.PathLike[str], topology: str | os.PathLike[str] |
         return read_run(path)
     if not path.is_file():
         raise FfptError(f"there is no run folder or trajectory {path}")
-    if topology is None and path.suffix not in (".h5", ".pdb"):
+    if topology is None and path.suffix not in HOLD_ATOMS:
         raise FfptError(f"{path} holds no atoms: give a topology (PDB) as well")
     table = path.suffix == ".csv"
     return [Replica(path.name, None if table else path, Path(topology or path), path if table else None)]

@@ -1,30 +1,42 @@
-"""``ffpt analyze``: stability, h(r), temperature and energy of MD runs."""
+"""``ffpt analyze``: stability, h(r), temperature and energy of MD runs; liquids are in liquid.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from ffpt_core.analysis.liquid_stability import CONTACT
+from ffpt_core.cli import liquid
+from ffpt_core.cli.diffusion import diffusion
+from ffpt_core.cli.geometry import geometry
+from ffpt_core.cli.rdf import rdf
+from ffpt_core.cli.runs import (
+    Box,
+    Interval,
+    Output,
+    Runs,
+    Skip,
+    Topology,
+    has_begun,
+    is_data_set,
+    physical_trajectories,
+    replicas_by_label,
+    show,
+    with_frames,
+)
+
 if TYPE_CHECKING:
+    import mdtraj
     import numpy as np
 
     from ffpt_core.analysis.stability import Survival
-    from ffpt_core.analysis.trajectories import Replica
 
-analyze = typer.Typer(no_args_is_help=True, help="Analyse MD runs: stability, distances h(r), temperature and energy.")
+analyze = typer.Typer(no_args_is_help=True, help="Analyse MD runs: stability, structure, diffusion, energy.")
 
 Frames: TypeAlias = "list[np.ndarray]"
-Runs = Annotated[
-    list[str],
-    typer.Argument(help="Folders of ffpt md, or trajectory files; LABEL=PATH names them, and pools equal labels."),
-]
-Topology = Annotated[Path | None, typer.Option(help="PDB file with the atoms of trajectory files.")]
-Interval = Annotated[float | None, typer.Option(help="ps between frames, where a trajectory file does not say.")]
-Skip = Annotated[float, typer.Option(help="ps at the start of each replica to leave out.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 
 
 @analyze.command()
@@ -37,19 +49,28 @@ def stability(
     frame_interval: Interval = None,
     max_stretch: Annotated[float, typer.Option(help="A bond may differ so much from equilibrium, in Angstrom.")] = 0.5,
     min_distance: Annotated[
-        float | None, typer.Option(help="Different molecules may come so close, in Angstrom (water: 1.2).")
+        float | None,
+        typer.Option(help="Different molecules may come so close, in Angstrom; 1.2 by default for liquids."),
     ] = None,
+    rdf_reference: liquid.RdfReference = None,
+    window: liquid.Window = 1.0,
+    max_rdf_error: liquid.MaxRdfError = 3.0,
+    box: Box = None,
     output: Output = Path("analysis"),
 ) -> None:
     """Time to failure of each replica, and Kaplan-Meier survival curves.
 
     A trajectory fails when a bond differs by more than 0.5 Angstrom from its
     equilibrium length (Fu et al., TMLR 2023), when two atoms collide, or when
-    coordinates are not finite. Writes stability.json and stability.png.
+    coordinates are not finite. With --rdf-reference, a liquid also fails
+    when g(r) of a sliding window of 1 ps is off by more than 3 Angstrom for
+    any pair of elements. Writes stability.json and stability.png (and
+    stability-rdf.png for liquids).
 
     \b
-    Example:
+    Examples:
       ffpt analyze stability "from scratch=md/scratch" md/tuned -o analysis/
+      ffpt analyze stability md/water --rdf-reference water.npz -o analysis/
     """
     from ffpt_core.analysis.stability import compare, plot_survival, replica_failure, survival
     from ffpt_core.analysis.style import save_figure
@@ -57,24 +78,36 @@ def stability(
     from ffpt_core.cli.arguments import read_geometry
     from ffpt_core.files import write_json
 
-    curves: dict[str, Survival] = {}
-    rules = {}
-    for label, replicas in _replicas(runs, topology, lambda one: one.has_frames or one.status == "failed").items():
+    groups = replicas_by_label(runs, topology, has_begun, box=box)
+    if rdf_reference is not None and min_distance is None:
+        min_distance = CONTACT
+    criteria = {}
+    for label, replicas in groups.items():
         source = reference or replicas[0].reference
         geometry = None if source is None else read_geometry(source)
-        criterion = criterion_for(replicas[0].topology, geometry, max_stretch=max_stretch, min_distance=min_distance)
-        curves[label] = survival([replica_failure(one, criterion, frame_interval) for one in replicas])
-        rules[label] = criterion.to_dict()
+        settings = {"max_stretch": max_stretch, "min_distance": min_distance}
+        criteria[label] = criterion_for(replicas[0].topology, geometry, **settings)
+    record: dict[str, Any] = {"criterion": {label: criterion.to_dict() for label, criterion in criteria.items()}}
+    if rdf_reference is None:
+        failures = {
+            label: [replica_failure(one, criteria[label], frame_interval) for one in replicas]
+            for label, replicas in groups.items()
+        }
+    else:
+        truth = liquid.drift_truth(rdf_reference, topology, frame_interval, box)
+        liquids = liquid.failures(groups, criteria, truth, window, max_rdf_error, frame_interval)
+        failures = {label: [one.first for one in group] for label, group in liquids.items()}
+        record |= liquid.write_drift(liquids, window, max_rdf_error, rdf_reference, output)
+    curves = {label: survival(group) for label, group in failures.items()}
     labels = list(curves)
     pairs = [(first, second) for index, first in enumerate(labels) for second in labels[index + 1 :]]
-    record = {
-        "criterion": rules,
+    record |= {
         "survival": {label: curve.to_dict() for label, curve in curves.items()},
         "log_rank_p": {f"{first} / {second}": compare(curves[first], curves[second]) for first, second in pairs},
     }
     write_json(output / "stability.json", record)
     save_figure(plot_survival(curves), output / "stability.png")
-    _show(
+    show(
         ("run", "failed", "first failure (ps)", "watched (ps)"),
         [
             (label, f"{curve.n_failed} of {curve.n_replicas}", _first_failure(curve), f"{curve.watched:.1f}")
@@ -114,8 +147,8 @@ def h_of_r(
     frames, cells = _reference_frames(source, topology, frame_interval)
     truth = distance_distribution(frames, cells=cells)
     found = {name: truth}
-    for label, replicas in _replicas(runs, topology, lambda one: one.has_frames or one.status == "failed").items():
-        frames, cells = _physical_frames(replicas, frame_interval, skip)
+    for label, replicas in replicas_by_label(runs, topology, has_begun).items():
+        frames, cells = _frames(physical_trajectories(replicas, frame_interval, skip))
         if not frames:
             console.print(f"left out: {label} has no physical frame after {skip:g} ps")
             continue
@@ -134,7 +167,7 @@ def h_of_r(
     }
     write_json(output / "h-of-r.json", record)
     save_figure(plot_distances(found, name, errors), output / "h-of-r.png")
-    _show(
+    show(
         ("run", "frames", "MAE of h(r)", "floor"),
         [
             (label, str(found[label].n_frames), f"{error.mae:.4f} ± {error.error:.4f}", f"{error.floor:.4f}")
@@ -168,7 +201,7 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     found: dict[str, list[Thermodynamics]] = {}
     left_out: list[FfptError] = []
     has_table = "table of energies (state-K.csv)"
-    for label, replicas in _replicas(runs, topology, lambda one: one.state is not None, has_table).items():
+    for label, replicas in replicas_by_label(runs, topology, lambda one: one.state is not None, has_table).items():
         for one in replicas:
             if one.state is None:
                 continue
@@ -184,7 +217,7 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
         raise left_out[0]
     write_json(output / "energy.json", {label: [run.to_dict() for run in group] for label, group in found.items()})
     save_figure(plot_thermodynamics(found), output / "energy.png")
-    _show(
+    show(
         ("replica", "temperature (K)", "target (K)", "drift (meV/atom/ps)"),
         [
             (
@@ -199,70 +232,21 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     )
 
 
-def _replicas(
-    arguments: Sequence[str], topology: Path | None, has_data: Callable[[Replica], bool], what: str = "frames yet"
-) -> dict[str, list[Replica]]:
-    """The replicas behind the arguments, by label; run folders hold several, equal labels are pooled.
-
-    Those without data (they wait for their turn, perhaps) are left out, which is said.
-    """
-    from ffpt_core.analysis.trajectories import replicas_at
-    from ffpt_core.cli.arguments import labelled
-    from ffpt_core.errors import FfptError
-    from ffpt_core.progress import console
-
-    found: dict[str, list[Replica]] = {}
-    for argument in arguments:
-        label, path = labelled(argument)
-        replicas = replicas_at(path, topology)
-        begun = [one for one in replicas if has_data(one)]
-        if not begun:
-            raise FfptError(f"{path} has no {what}")
-        if len(begun) < len(replicas):
-            console.print(f"{path}: {len(replicas) - len(begun)} of {len(replicas)} replicas have no {what}")
-        found.setdefault(label, []).extend(begun)
-    return found
-
-
 def _reference_frames(source: str, topology: Path | None, frame_interval: float | None) -> tuple[Frames, Frames | None]:
     """Positions in Angstrom, and cells, of a data set, a run or a trajectory."""
     from ffpt_core.analysis.structure import dataset_frames
-    from ffpt_core.analysis.trajectories import TRAJECTORIES, is_run, replicas_at
     from ffpt_core.datasets import read
-    from ffpt_core.errors import FfptError
 
-    if not is_run(source) and Path(source).suffix not in TRAJECTORIES:
+    if is_data_set(source):
         positions, cells = dataset_frames(read(source))
         return [positions], None if cells is None else [cells]
-    replicas = [one for one in replicas_at(source, topology) if one.has_frames]
-    if not replicas:
-        raise FfptError(f"{source} has no frames yet")
-    return _physical_frames(replicas, frame_interval, 0.0)
+    return _frames(physical_trajectories(with_frames(source, topology), frame_interval))
 
 
-def _physical_frames(
-    replicas: Sequence[Replica], frame_interval: float | None, skip: float
-) -> tuple[Frames, Frames | None]:
-    """Positions in Angstrom, and cells, of each replica after skip ps and before its first unphysical frame."""
-    from ffpt_core.analysis.trajectories import criterion_for
-    from ffpt_core.cli.arguments import read_geometry
-
-    source = replicas[0].reference
-    criterion = criterion_for(replicas[0].topology, None if source is None else read_geometry(source))
-    frames: Frames = []
-    cells: Frames = []
-    for one in replicas:
-        if not one.has_frames:
-            continue  # failed before its first
-        trajectory = one.load(frame_interval)
-        box = None if trajectory.unitcell_vectors is None else 10.0 * trajectory.unitcell_vectors
-        failure = criterion.check(10.0 * trajectory.xyz, box)
-        end = len(trajectory) if failure is None else failure.frame
-        kept = slice(int((trajectory.time < skip).sum()), end)
-        if kept.start < kept.stop:
-            frames.append(10.0 * trajectory.xyz[kept])
-            cells += [] if box is None else [box[kept]]
-    return frames, cells or None
+def _frames(trajectories: Sequence[mdtraj.Trajectory]) -> tuple[Frames, Frames | None]:
+    """Positions in Angstrom, and cells, of each trajectory."""
+    cells = [10.0 * one.unitcell_vectors for one in trajectories if one.unitcell_vectors is not None]
+    return [10.0 * one.xyz for one in trajectories], cells or None
 
 
 def _first_failure(curve: Survival) -> str:
@@ -273,12 +257,5 @@ def _first_failure(curve: Survival) -> str:
     return f"{first.time:.2f}, {first.reason}"
 
 
-def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-
-    from ffpt_core.progress import console
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+for verb in (rdf, diffusion, geometry):
+    analyze.command()(verb)

@@ -1,0 +1,149 @@
+"""What the verbs of ``ffpt analyze`` share: their arguments, the runs behind them, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ffpt_core.errors import FfptError
+
+if TYPE_CHECKING:
+    import mdtraj
+
+    from ffpt_core.analysis.trajectories import Replica
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(help="Folders of ffpt md, or trajectory files; LABEL=PATH names them, and pools equal labels."),
+]
+Topology = Annotated[Path | None, typer.Option(help="PDB file with the atoms of trajectory files.")]
+Interval = Annotated[float | None, typer.Option(help="ps between frames, where a trajectory file does not say.")]
+Box = Annotated[
+    str | None, typer.Option(help="Edges in Angstrom, one or three (12.43), of trajectories that hold no cell.")
+]
+Skip = Annotated[float, typer.Option(help="ps at the start of each replica to leave out.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
+
+
+def replicas_by_label(
+    arguments: Sequence[str],
+    topology: Path | None,
+    has_data: Callable[[Replica], bool],
+    what: str = "frames yet",
+    box: str | None = None,
+) -> dict[str, list[Replica]]:
+    """The replicas behind the arguments, by label; run folders hold several, equal labels are pooled.
+
+    Those without data (they wait for their turn, perhaps) are left out, which is said.
+    """
+    from ffpt_core.cli.arguments import labelled
+    from ffpt_core.progress import console
+
+    found: dict[str, list[Replica]] = {}
+    for argument in arguments:
+        label, path = labelled(argument)
+        replicas = _replicas_at(path, topology, box)
+        begun = [one for one in replicas if has_data(one)]
+        if not begun:
+            raise FfptError(f"{path} has no {what}")
+        if len(begun) < len(replicas):
+            console.print(f"{path}: {len(replicas) - len(begun)} of {len(replicas)} replicas have no {what}")
+        found.setdefault(label, []).extend(begun)
+    return found
+
+
+def has_begun(replica: Replica) -> bool:
+    """Whether there is something to analyse: a frame, or a failure before the first."""
+    return replica.has_frames or replica.status == "failed"
+
+
+def physical_trajectories(
+    replicas: Sequence[Replica],
+    frame_interval: float | None = None,
+    skip: float = 0.0,
+    timed: bool = True,
+) -> list[mdtraj.Trajectory]:
+    """The trajectory of each replica after skip ps and before its first unphysical frame, where any of it is left."""
+    from ffpt_core.analysis.trajectories import criterion_for
+    from ffpt_core.cli.arguments import read_geometry
+    from ffpt_core.progress import console
+
+    source = replicas[0].reference
+    criterion = criterion_for(replicas[0].topology, None if source is None else read_geometry(source))
+    found = []
+    for one in replicas:
+        if not one.has_frames:
+            continue  # failed before its first
+        trajectory = one.load(frame_interval, timed=timed or skip > 0)
+        vectors = trajectory.unitcell_vectors
+        failure = criterion.check(10.0 * trajectory.xyz, None if vectors is None else 10.0 * vectors)
+        end = len(trajectory) if failure is None else failure.frame
+        if failure is not None:
+            console.print(f"{one.name}: left out from frame {end} on: {failure.reason}")
+        kept = slice(int((trajectory.time < skip).sum()) if skip > 0 else 0, end)
+        if kept.start < kept.stop:
+            found.append(trajectory[kept])
+    return found
+
+
+def physical_by_label(
+    groups: Mapping[str, Sequence[Replica]], frame_interval: float | None, skip: float, timed: bool = True
+) -> dict[str, list[mdtraj.Trajectory]]:
+    """The physical part of each replica, by label; labels without any are left out, which is said."""
+    from ffpt_core.progress import console
+
+    found = {}
+    for label, replicas in groups.items():
+        trajectories = physical_trajectories(replicas, frame_interval, skip, timed)
+        if trajectories:
+            found[label] = trajectories
+        else:
+            console.print(f"left out: {label} has no physical frame after {skip:g} ps")
+    if not found:
+        raise FfptError(f"the runs have no physical frame after {skip:g} ps")
+    return found
+
+
+def is_data_set(source: str) -> bool:
+    """Whether a reference is a file of frames for training, not a run or a trajectory."""
+    from ffpt_core.analysis.trajectories import TRAJECTORIES, is_run
+
+    return not is_run(source) and Path(source).suffix not in TRAJECTORIES
+
+
+def with_frames(source: str, topology: Path | None, box: str | None = None) -> list[Replica]:
+    """The replicas of a run folder or trajectory that have frames.
+
+    Raises:
+        FfptError: none has.
+    """
+    replicas = [one for one in _replicas_at(source, topology, box) if one.has_frames]
+    if not replicas:
+        raise FfptError(f"{source} has no frames yet")
+    return replicas
+
+
+def _replicas_at(path: str, topology: Path | None, box: str | None) -> list[Replica]:
+    from ffpt_core.analysis.trajectories import replicas_at
+
+    try:
+        edges = None if box is None else tuple(float(edge) for edge in box.split(","))
+    except ValueError:
+        raise FfptError(f"--box {box}: write one edge or three in Angstrom, such as 12.43 or 12.4,12.4,18.6") from None
+    return [replace(one, box=edges) for one in replicas_at(path, topology)]
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    from rich.table import Table
+
+    from ffpt_core.progress import console
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
