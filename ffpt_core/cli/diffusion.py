@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ffpt_core.analysis.self_diffusion import PER_SECOND
 from ffpt_core.cli.runs import (
     Box,
     Interval,
@@ -84,40 +85,48 @@ def diffusion(
         )
         for label, trajectories in loaded.items()
     }  # fmt: skip
-    corrections = {}
+    kelvin: dict[str, float] = {}
+    corrections: dict[str, float] = {}
     if viscosity is not None:
         kelvin = {label: temperature or _temperature(label, groups[label]) for label in found}
         corrections = {label: analysis.finite_size(one, kelvin[label], viscosity) for label, one in found.items()}
     _warn(found, name)
     ratios = {label: analysis.ratio(one, found[name]) for label, one in found.items() if name not in (None, label)}
-    record = {"reference": name, "viscosity_mpa_s": viscosity, "selection": selection, "diffusion": {}, "ratios": {}}
-    for label, one in found.items():
-        entry = one.to_dict()
-        if label in corrections:
-            entry |= {
-                "temperature_k": kelvin[label],
-                "finite_size_correction_angstrom2_per_ps": corrections[label],
-                "corrected_coefficient_1e-9_m2_per_s": analysis.PER_SECOND * (one.coefficient + corrections[label]),
-            }
-        record["diffusion"][label] = entry
-    record["ratios"] = {label: {"ratio": value, "error": error} for label, (value, error) in ratios.items()}
+    record = {
+        "reference": name,
+        "selection": selection,
+        "viscosity_mpa_s": viscosity,
+        "temperatures_k": kelvin,
+        "diffusion": {label: _entry(one, corrections.get(label)) for label, one in found.items()},
+        "ratios": {label: {"ratio": value, "error": error} for label, (value, error) in ratios.items()},
+    }
     write_json(output / "diffusion.json", record)
     save_figure(plot_diffusion(found, name, corrections), output / "diffusion.png")
     show(
         ("run", "D (1e-9 m2/s)", "corrected", "D (A2/ps)", "fit (ps)", "exponent", "to reference"),
-        [
-            (
-                label,
-                f"{analysis.PER_SECOND * one.coefficient:.3f} ± {analysis.PER_SECOND * one.error:.3f}",
-                f"{analysis.PER_SECOND * (one.coefficient + corrections[label]):.3f}" if corrections else "-",
-                f"{one.coefficient:.4f} ± {one.error:.4f}",
-                f"{one.window[0]:g} to {one.window[1]:g}",
-                f"{one.exponent:.2f}",
-                f"{ratios[label][0]:.3f} ± {ratios[label][1]:.3f}" if label in ratios else "-",
-            )
-            for label, one in found.items()
-        ],
+        [_row(label, one, corrections.get(label), ratios.get(label)) for label, one in found.items()],
     )
+
+
+def _entry(one: Diffusion, correction: float | None) -> dict[str, Any]:
+    if correction is None:
+        return one.to_dict()
+    return one.to_dict() | {
+        "finite_size_correction_1e-9_m2_per_s": PER_SECOND * correction,
+        "corrected_coefficient_1e-9_m2_per_s": PER_SECOND * (one.coefficient + correction),
+    }
+
+
+def _row(label: str, one: Diffusion, correction: float | None, to_reference: tuple[float, float] | None) -> list[str]:
+    return [
+        label,
+        f"{PER_SECOND * one.coefficient:.3f} ± {PER_SECOND * one.error:.3f}",
+        "-" if correction is None else f"{PER_SECOND * (one.coefficient + correction):.3f}",
+        f"{one.coefficient:.4f} ± {one.error:.4f}",
+        f"{one.window[0]:g} to {one.window[1]:g}",
+        f"{one.exponent:.2f}",
+        "-" if to_reference is None else f"{to_reference[0]:.3f} ± {to_reference[1]:.3f}",
+    ]
 
 
 def _temperature(label: str, replicas: Sequence[Replica]) -> float:

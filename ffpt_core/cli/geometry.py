@@ -44,7 +44,7 @@ def geometry(
         found[label] = water_geometry([one for one in trajectories if len(one)], windows)
     arrays = {f"{label}/{name}": values for label, one in found.items() for name, values in one.arrays().items()}
     with atomic_path(output / "geometry.npz") as path:
-        np.savez_compressed(path, **arrays)
+        np.savez_compressed(path, allow_pickle=False, **arrays)
     record = {label: one.to_dict() for label, one in found.items()}
     write_json(output / "geometry.json", record)
     save_figure(plot_water_geometry(found), output / "geometry.png")

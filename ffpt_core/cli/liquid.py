@@ -54,8 +54,10 @@ def failures(
     with progress_bar("stability", sum(len(group) for group in groups.values()), "replicas") as advance:
         for label, group in groups.items():
             for one in group:
-                settings = {"window": window, "max_rdf_error": max_rdf_error, "frame_interval": frame_interval}
-                found.setdefault(label, []).append(replica_liquid_failures(one, criteria[label], truth, **settings))
+                failed = replica_liquid_failures(
+                    one, criteria[label], truth, frame_interval, window=window, max_rdf_error=max_rdf_error
+                )
+                found.setdefault(label, []).append(failed)
                 advance(1)
     return found
 
