@@ -135,7 +135,7 @@ def diffusion(
         lags=lags,
         msd=msd,
         coefficient=float(slope) / 6.0,
-        error=float(np.nanmax([segment_error, atom_error])),
+        error=float(np.fmax(segment_error, atom_error)),
         segment_error=segment_error,
         atom_error=atom_error,
         n_segments=len(segments),
