@@ -19,7 +19,7 @@ from ffpt_core.teachers import BUILT_IN, Teacher, load_teacher
 from ffpt_openmm.backends import choose_backend, choose_platform
 from ffpt_openmm.folder import RunFolder
 from ffpt_openmm.force import create_system
-from ffpt_openmm.pythonforce import Evaluation, evaluation
+from ffpt_openmm.pythonforce import ReplicaEvaluation, evaluation
 from ffpt_openmm.settings import MDSettings, identity
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Model(Protocol):
     def system(self, topology: Topology, settings: MDSettings, replicas: int) -> openmm.System:
         """The System of copies of a topology, without thermostat, barostat or centre-of-mass remover."""
 
-    def evaluation(self, atoms: Atoms, replicas: int) -> Evaluation | None:
+    def evaluation(self, atoms: Atoms, replicas: int) -> ReplicaEvaluation | None:
         """Energies of each copy from positions; None: the Context knows that of the only one."""
 
     def record(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class PotentialModel:
             system.addForce(_molecules_of(topology))
         return system
 
-    def evaluation(self, atoms: Atoms, replicas: int) -> Evaluation:
+    def evaluation(self, atoms: Atoms, replicas: int) -> ReplicaEvaluation:
         """The potential itself: OpenMM knows the sum over copies only."""
         return evaluation(self.potential, atoms.numbers.tolist(), bool(atoms.pbc.any()), replicas=replicas)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-STUDIES = ("aspirin",)
+STUDIES = ("aspirin", "water")
 """Each is a package of ffpt_core.demos with a function run, its Settings, and QUICK ones."""
 
 
@@ -25,6 +25,7 @@ def demo(
     \b
     Example:
       ffpt demo aspirin -o demo/
+      ffpt demo water -o demo-water/
     """
     from ffpt_core.errors import FfptError
     from ffpt_core.progress import console

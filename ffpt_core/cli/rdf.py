@@ -50,7 +50,7 @@ def rdf(
     """Radial distribution functions g(r) of liquids, with errors.
 
     Pairs within a molecule are left out. Against a reference, the error is
-    the mean over r of |g(r) - greference_trajectories(r)|; times the longest distance it
+    the mean over r of |g(r) - g_ref(r)|; times the longest distance it
     is the integral of Fu et al. (TMLR 2023). Frames from the first unphysical
     one on are left out. Writes rdf.json, which --reference reads, and rdf.png.
 

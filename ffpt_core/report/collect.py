@@ -42,6 +42,24 @@ _KNOWN: tuple[tuple[str, str, Callable[[Any], Table] | None, tuple[tuple[str, st
         tables.distances_table,
         (("h-of-r.png", "Distribution of interatomic distances, and its difference from the reference."),),
     ),
+    (
+        "rdf.json",
+        "Radial distribution functions",
+        tables.rdf_table,
+        (("rdf.png", "g(r) of different molecules, and its difference from the reference."),),
+    ),
+    (
+        "diffusion.json",
+        "Diffusion",
+        tables.diffusion_table,
+        (("diffusion.png", "Mean square displacements and the fitted lines."),),
+    ),
+    (
+        "geometry.json",
+        "Bonds and angles of water",
+        tables.water_geometry_table,
+        (("geometry.png", "O-H bonds and H-O-H angles over time."),),
+    ),
     ("energy.json", "Temperature and energy", tables.temperatures_table, (("energy.png", "Temperature and energy."),)),
 )
 """File that stands for a result, title of its section, its table, and pictures beside it with captions."""

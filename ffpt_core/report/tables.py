@@ -148,6 +148,59 @@ def temperatures_table(record: Mapping[str, Any], caption: str = "") -> Table:
     return Table(columns=columns, rows=rows, caption=caption or "Temperature, and slope of the total energy.")
 
 
+def rdf_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Peaks of g(r) and errors against the reference, from the rdf.json of ``ffpt analyze rdf``."""
+    rows: list[list[Cell]] = []
+    for label, distributions in record["distributions"].items():
+        for pair, one in distributions.items():
+            top = max(range(len(one["g"])), key=one["g"].__getitem__)
+            centre = (one["edges_angstrom"][top] + one["edges_angstrom"][top + 1]) / 2
+            error = record["errors"].get(label, {}).get(pair)
+            mae = None if error is None else f"{error['mae']:.3f} ± {error['error']:.3f}"
+            chance = None if error is None else f"{error['floor']:.3f}"
+            rows.append([label, pair, f"{one['g'][top]:.2f} at {centre:.2f} Å", mae, chance, one["n_frames"]])
+    columns = ["Run", "Pair", "Peak of g(r)", "MAE of g(r)", "By chance", "Frames"]
+    return Table(columns=columns, rows=rows, caption=caption or "Pairs of different molecules.")
+
+
+def diffusion_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Diffusion coefficients, from the diffusion.json of ``ffpt analyze diffusion``."""
+    rows: list[list[Cell]] = []
+    for label, one in record["diffusion"].items():
+        ratio = record["ratios"].get(label)
+        rows.append(
+            [
+                label,
+                f"{one['coefficient_1e-9_m2_per_s']:.2f} ± {one['error_1e-9_m2_per_s']:.2f}",
+                None if ratio is None else f"{ratio['ratio']:.2f} ± {ratio['error']:.2f}",
+                f"{one['window_ps'][0]:g} to {one['window_ps'][1]:g}",
+                f"{sum(one['lengths_ps']):.1f}",
+            ]
+        )
+    columns = ["Run", "D (1e-9 m²/s)", "Over the reference", "Fit (ps)", "Length of all (ps)"]
+    return Table(columns=columns, rows=rows, caption=caption or "In the box, without correction for its size.")
+
+
+def water_geometry_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Bonds and angles of water, from the geometry.json of ``ffpt analyze geometry``."""
+    rows: list[list[Cell]] = []
+    for label, one in record.items():
+        bond, angle = one["bond_angstrom"], one["angle_degrees"]
+        rows.append(
+            [
+                label,
+                f"{bond['mean']:.3f} ± {bond['std']:.3f}",
+                f"{bond['min']:.2f} to {bond['max']:.2f}",
+                f"{angle['mean']:.1f} ± {angle['std']:.1f}",
+                f"{angle['min']:.0f} to {angle['max']:.0f}",
+            ]
+        )
+    columns = ["Run", "O-H (Å)", "O-H, range", "H-O-H (degrees)", "H-O-H, range"]
+    return Table(
+        columns=columns, rows=rows, caption=caption or "Mean, spread and extremes over all molecules and frames."
+    )
+
+
 def _milli(value: float | None) -> str | None:
     """An error in eV as meV."""
     return None if value is None else f"{1000.0 * value:.1f}"
