@@ -99,7 +99,7 @@ def rdf_drift(
 
     Args:
         trajectory: mdtraj trajectory (nm, ps) with a cell and evenly spaced frames. It counts up to the first frame
-            with coordinates that are not finite.
+            with coordinates that are not finite; one that is shorter than the window has no errors.
         reference: from drift_reference, or read from a file: all pairs, those within molecules too.
         window: ps.
         threshold: Angstrom, that the errors will be held against.
@@ -110,8 +110,8 @@ def rdf_drift(
     """
     if not reference or not all(found.intramolecular for found in reference.values()):
         raise FfptError("this measure counts pairs within molecules too: the reference must (--all-pairs)")
-    spacing = frame_spacing(trajectory)
-    n_frames = max(1, round(window / spacing))
+    # A single frame, of a run that failed at once, says no spacing: it is shorter than any window.
+    n_frames = max(1, round(window / frame_spacing(trajectory))) if len(trajectory) > 1 else 2
     finite = np.isfinite(trajectory.xyz).all(axis=(1, 2))
     trajectory = trajectory if finite.all() else trajectory[: int(np.argmin(finite))]
     edges = next(iter(reference.values())).edges

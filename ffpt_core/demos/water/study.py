@@ -12,6 +12,7 @@ from ffpt_core.demos.runner import Runner, Step, step
 from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, begin, models
 from ffpt_core.demos.water.report import write_report
 from ffpt_core.demos.water.settings import RATES, REFERENCE, TEMPERATURE, Settings
+from ffpt_core.files import read_json
 
 BOX = "box/reference"
 """Folder of the reference model, which ffpt md runs as it runs a potential."""
@@ -37,6 +38,8 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     )
     runner.run([_constant_energy(FINETUNED, settings)])
     runner.run(_analyses(settings))
+    if _finished(folder / "nve" / RUNS[FINETUNED]):
+        runner.run([_diffusion(settings)])
     write_report(folder, settings, runner.commands)
     runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
     return folder / "report.html"
@@ -151,7 +154,17 @@ def _analyses(settings: Settings) -> list[Step]:
         step("geometry", "Bonds and angles over time", "analyze", "geometry", *runs, *output),
         step("rdf", "g(r)", "analyze", "rdf", *runs, "--reference", f"{REFERENCE}=md/reference",
              "--skip", settings.length / 5, *output),
-        step("diffusion", "Diffusion coefficients", "analyze", "diffusion", f"{FINETUNED}=nve/{RUNS[FINETUNED]}",
-             "--reference", f"{REFERENCE}=nve/reference", "--fit-start", settings.nve_length / 10, "--fit-end",
-             settings.nve_length / 2.5, *output),
     ]  # fmt: skip
+
+
+def _diffusion(settings: Settings) -> Step:
+    return step(
+        "diffusion", "Diffusion coefficients",
+        "analyze", "diffusion", f"{FINETUNED}=nve/{RUNS[FINETUNED]}", "--reference", f"{REFERENCE}=nve/reference",
+        "--fit-start", settings.nve_length / 10, "--fit-end", settings.nve_length / 2.5, "-o", "analysis",
+    )  # fmt: skip
+
+
+def _finished(run: Path) -> bool:
+    """Whether no replica of a run was stopped by its guard."""
+    return all(replica["status"] == "finished" for replica in read_json(run / "run.json")["replicas"])
