@@ -143,7 +143,9 @@ class ReplicaGroup:
         except OpenMMException as error:
             # Some platforms notice coordinates that are not finite before the guard does.
             if not is_about_nan(error) or np.isfinite(ensemble.positions()).all():
-                raise
+                raise FfptError(
+                    f"replica {ensemble.replicas[0]} of {self.folder.path} stopped at step {ensemble.step}: {error}"
+                ) from error
 
     def _stop(self, ensemble: Ensemble, ended: Callable[[int, Outcome], None]) -> Ensemble | None:
         """Look at every replica, and write what is due at this step. Returns those that are still physical."""

@@ -13,6 +13,7 @@ from ffpt_core.cli.water_box import water_box
 
 if TYPE_CHECKING:
     from ffpt_core.datasets import Dataset, Split, Summary
+    from ffpt_core.datasets.records import DataRecord
 
 data = typer.Typer(no_args_is_help=True, help="Get, make, look at, convert and split data sets.")
 data.command("water-box")(water_box)
@@ -123,6 +124,9 @@ def get(
     record = find_record(name)
     with notes():
         path = fetch(record, folder)
+        if record.convert:
+            _show_conversion(record, path)
+            return
         dataset = read(path, energy_unit=record.energy_unit, length_unit=record.length_unit, level=record.level)
     if output is not None:
         write(dataset, output)
@@ -131,6 +135,15 @@ def get(
         if text:
             console.print(f"[bold]{label}:[/bold] {text}", soft_wrap=True, highlight=False)
     typer.echo(path if output is None else output)
+
+
+def _show_conversion(record: DataRecord, path: Path) -> None:
+    """Say how a download that is never loaded becomes a file that is."""
+    from ffpt_core.progress import console
+
+    for label, text in (("cite", record.citation), ("note", record.note), ("run, if you trust it", record.convert)):
+        console.print(f"[bold]{label}:[/bold] {text}", soft_wrap=True, highlight=False)
+    typer.echo(path)
 
 
 @data.command()

@@ -27,7 +27,8 @@ FOLDER_VARIABLE = "FFPT_DATA"
 TIMEOUT_S = (10.0, 60.0)
 _CHUNK = 1 << 18
 _MEGABYTE = 1e6
-_ZIP_MAGIC = b"PK\x03\x04"
+_MAGICS = (b"PK\x03\x04", b"\x93NUM")
+"""How files begin: zip and npz, npy."""
 
 
 class _Refused(Exception):
@@ -61,7 +62,7 @@ def _download(url: str, output_file: str, pooch: object) -> None:
     """Fetch url into output_file; pooch's downloader interface.
 
     Raises:
-        _Refused: fewer bytes than announced, or not a zip or npz file (an error page with status 200, say).
+        _Refused: fewer bytes than announced, or not a zip, npz or npy file (an error page with status 200, say).
         requests.RequestException: no connection, or an error status.
     """
     import requests
@@ -75,13 +76,13 @@ def _download(url: str, output_file: str, pooch: object) -> None:
         received, start = 0, b""
         with open(output_file, "wb") as stream, bar if announced else contextlib.nullcontext() as advance:
             for chunk in response.iter_content(_CHUNK):
-                start = start or chunk[: len(_ZIP_MAGIC)]
+                start = start or chunk[:4]
                 received += stream.write(chunk)
                 if advance is not None:
                     advance(len(chunk) / _MEGABYTE)
     if announced and received != announced:
         raise _Refused(f"{received:,} of {announced:,} bytes arrived")
-    if start != _ZIP_MAGIC:
+    if start not in _MAGICS:
         raise _Refused("it sent something else than a data file")
 
 
@@ -186,7 +187,7 @@ def fetch(record: DataRecord | str, folder: str | os.PathLike[str] | None = None
         folder: where to keep it; cache_folder() when None.
 
     Returns:
-        The path of the npz file.
+        The path of the file.
 
     Raises:
         FfptError: an unknown name; no connection; a transfer that was cut off; a wrong checksum; a folder that
@@ -202,4 +203,6 @@ def fetch_dataset(record: DataRecord | str, folder: str | os.PathLike[str] | Non
     """A public data set by name, in eV and Angstrom; see fetch."""
     record = find_record(record) if isinstance(record, str) else record
     path = fetch(record, folder)
+    if record.convert:
+        raise FfptError(f"{path} is downloaded, but is never loaded as it is ({record.note}); run: {record.convert}")
     return read(path, energy_unit=record.energy_unit, length_unit=record.length_unit, level=record.level)

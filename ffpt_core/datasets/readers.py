@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ffpt_core.datasets import combustion, sgdml
+from ffpt_core.datasets import combustion, fu_water, sgdml
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.extxyz import read_extxyz
 from ffpt_core.datasets.storage import STORED_KEYS, from_stored, load_arrays, record_of
@@ -113,7 +113,7 @@ def _npz_units(arrays: dict[str, Any], path: Path, energy: str | None, length: s
 
 
 def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> Dataset:
-    arrays = load_arrays(path, names={*STORED_KEYS, *sgdml.KEYS, *combustion.KEYS})
+    arrays = load_arrays(path, names={*STORED_KEYS, *sgdml.KEYS, *combustion.KEYS, *fu_water.KEYS, *fu_water.MARKS})
     if record_of(arrays) is not None:
         if energy_unit or length_unit:
             raise FfptError(f"{path} carries its units (eV, Angstrom): give none")
@@ -122,10 +122,15 @@ def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> D
         if energy_unit or length_unit:
             raise FfptError(f"{path} is of the combustion benchmark, in kcal/mol and Angstrom: give no units")
         return combustion.from_arrays(arrays, path)
+    if fu_water.is_fu_water(arrays):
+        energy = unit_factor(energy_unit or "kcal/mol", ENERGY_UNITS, "energy")
+        length = unit_factor(length_unit or "Angstrom", LENGTH_UNITS, "length")
+        return Dataset(**given_away(_scaled(fu_water.box_arrays(arrays, path), energy, length)), level=fu_water.LEVEL)
     if not sgdml.is_sgdml(arrays):
         raise FfptError(
             f"{path} is no data set known here: neither ours nor one with the keys R, z, E, F (MD17, sGDML), "
-            "R, Z, N, E, F, RXN (combustion) or coords, nuclear_charges, energies, forces (rMD17)"
+            "R, Z, N, E, F, RXN (combustion), coords, nuclear_charges, energies, forces (rMD17) or wrapped_coords, atom_types, energy, forces, lengths "
+            "(Fu et al.'s water)"
         )
     energy, length = _npz_units(arrays, path, energy_unit, length_unit)
     molecule = _scaled(sgdml.molecule_arrays(arrays, path), energy, length)
@@ -161,7 +166,8 @@ def read(
     "extxyz"     .xyz .extxyz             eV and Angstrom unless given
     "npz"        .npz                     ours: in the file; sGDML: e_unit, r_unit in the file; MD17 and rMD17:
                                           kcal/mol and Angstrom, with a DatasetWarning; a file of the combustion
-                                          benchmark (labels corrected): kcal/mol and Angstrom; others: must be given
+                                          benchmark (labels corrected), Fu et al.'s water: kcal/mol and Angstrom;
+                                          others: must be given
     "traj"       .traj (ASE)              eV and Angstrom, ASE's own
     ============ ======================== ====================================================================
 
@@ -183,6 +189,8 @@ def read(
             file, labels on some frames only, NaN or infinite numbers; messages name the file and the frame.
     """
     path = Path(path)
+    if format is None and path.suffix.lower() == ".npy":
+        raise fu_water.refuse_npy(path)
     format = format or SUFFIXES.get(path.suffix.lower())
     if format not in FORMATS:
         known = ", ".join(SUFFIXES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ffpt_core.datasets import fu_water
 from ffpt_core.errors import FfptError
 
 SGDML = "https://sgdml.org/secure_proxy.php?file=data/npz/"
@@ -36,6 +37,7 @@ class DataRecord:
         member: name of the data set within the file, where that is a zip archive.
         note: what to know before using it.
         energy_unit, length_unit: of the file.
+        convert: what the user must run to make a file that can be read of it; "" where it can be read.
     """
 
     name: str
@@ -51,6 +53,7 @@ class DataRecord:
     note: str = ""
     energy_unit: str = "kcal/mol"
     length_unit: str = "Angstrom"
+    convert: str = ""
 
 
 # The file server names no checksums: what arrives first is recorded and compared ever after.
@@ -127,11 +130,26 @@ def _aspirin_ccsd(part: str, frames: int) -> DataRecord:
     )
 
 
+_FU_WATER = DataRecord(
+    name="fu-water",
+    title="Fu et al., Forces are not enough: 64 water molecules at 300 K",
+    filename="water.npy",
+    urls=("https://zenodo.org/record/7196767/files/water.npy?download=1",),
+    checksum=None,
+    frames=100_001,
+    level=fu_water.LEVEL,
+    citation="Fu et al., Trans. Mach. Learn. Res. (2023), arXiv 2210.07237; data: doi 10.5281/zenodo.7196767",
+    licence="as Zenodo states it",
+    note="one frame every 10 fs of 1 ns; a pickled dictionary, which ffpt never loads",
+    convert=fu_water.CONVERT,
+)
+
 RECORDS: dict[str, DataRecord] = {
     record.name: record
     for record in (
         *(_md17(molecule, *values) for molecule, values in _MD17.items()),
         *(_rmd17(molecule, *values) for molecule, values in _RMD17.items()),
+        _FU_WATER,
         _aspirin_ccsd("train", 1000),
         _aspirin_ccsd("test", 500),
     )

@@ -137,14 +137,15 @@ class Teacher:
             raise FfptError(f"frame {bad[0]}: NaN or infinite positions")
         return positions
 
-    def _place(self, frame: np.ndarray, cell: np.ndarray | None) -> None:
-        """Give the Context a frame (nm), and the cell (nm) of a box."""
-        if cell is not None:
-            try:
+    def _state(self, frame: np.ndarray, cell: np.ndarray | None, **what: Any) -> openmm.State:
+        """OpenMM's State of a frame (nm), in a cell (nm) of a box."""
+        try:
+            if cell is not None:
                 self._context.setPeriodicBoxVectors(*cell)
-            except import_openmm().OpenMMException as error:
-                raise FfptError(f"a cell that {self.level} cannot have here: {error}") from error
-        self._context.setPositions(frame)
+            self._context.setPositions(frame)
+            return self._context.getState(**what)
+        except import_openmm().OpenMMException as error:
+            raise FfptError(f"{self.level} cannot be evaluated: {error}") from error
 
     def _checked_cells(self, cells: np.ndarray | None, n_frames: int) -> list[np.ndarray] | list[None]:
         """The cell of each frame in nm."""
@@ -178,8 +179,7 @@ class Teacher:
         energies = np.empty(len(positions))
         forces = np.empty_like(positions)
         for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
-            self._place(frame, box)
-            state = self._context.getState(energy=True, forces=True)
+            state = self._state(frame, box, energy=True, forces=True)
             # _value skips the unit machinery, which costs more than the force field; both are in
             # OpenMM's own units, kJ/mol and kJ/mol/nm.
             energies[index] = state.getPotentialEnergy()._value
@@ -207,9 +207,8 @@ class Teacher:
         boxes = self._checked_cells(None, len(positions))
         terms = {name: np.empty(len(positions)) for name in TERMS}
         for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
-            self._place(frame, box)
             for name, group in TERMS.items():
-                state = self._context.getState(energy=True, groups={group})
+                state = self._state(frame, box, energy=True, groups={group})
                 terms[name][index] = state.getPotentialEnergy()._value * KJ_PER_MOL
         return terms
 

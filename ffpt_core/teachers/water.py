@@ -160,6 +160,7 @@ def water_box(
         removeCMMotion=False,
     )
     mesh = _fix_mesh(system, edge, cutoff)
+    _make_periodic(system)
     assign_force_groups(system)
     atoms = _lattice(_minimum(system), n_molecules, edge, seed)
     record = {
@@ -191,6 +192,15 @@ def _minimum(system: System) -> np.ndarray:
     half = forces["HarmonicAngleForce"].getAngleParameters(0)[3]._value / 2
     along, across = length * np.cos(half), length * np.sin(half)
     return np.array([[0.0, 0.0, 0.0], [across, along, 0.0], [-across, along, 0.0]])
+
+
+def _make_periodic(system: System) -> None:
+    """Have bonds, angles and exclusions go to nearest images, so that molecules cut by the box give the same."""
+    for force in system.getForces():
+        if force.getName() == "NonbondedForce":
+            force.setExceptionsUsePeriodicBoundaryConditions(True)
+        else:
+            force.setUsesPeriodicBoundaryConditions(True)
 
 
 def _fix_mesh(system: System, edge: float, cutoff: float) -> int:
