@@ -133,9 +133,7 @@ def _load(model: str) -> Teacher | str:
     return load_teacher(model) if Path(model).is_dir() or (model in BUILT_IN and not Path(model).exists()) else model
 
 
-def _atoms(
-    topology: Path | None, teacher: Teacher | None, moved_by: Teacher | str
-) -> tuple[Topology, Atoms | None]:
+def _atoms(topology: Path | None, teacher: Teacher | None, moved_by: Teacher | str) -> tuple[Topology, Atoms | None]:
     """The topology, and a geometry unless that of the teacher is to be relaxed."""
     from ffpt_core.teachers import Teacher
 

@@ -83,9 +83,7 @@ class Ensemble:
             system.addForce(barostat)
         if settings.friction == 0:
             return openmm.VerletIntegrator(settings.timestep / 1000)
-        integrator = openmm.LangevinMiddleIntegrator(
-            settings.temperature, settings.friction, settings.timestep / 1000
-        )
+        integrator = openmm.LangevinMiddleIntegrator(settings.temperature, settings.friction, settings.timestep / 1000)
         integrator.setRandomNumberSeed(seed)
         return integrator
 

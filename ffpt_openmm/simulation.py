@@ -166,7 +166,9 @@ def _starts(
     if settings.pressure is None and not settings.wrap:
         return starts
     if not starts[0].pbc.all():
-        raise FfptError("a pressure, or wrapping, needs a periodic box: give a topology with one (CRYST1 in a PDB file)")
+        raise FfptError(
+            "a pressure, or wrapping, needs a periodic box: give a topology with one (CRYST1 in a PDB file)"
+        )
     if settings.pressure is not None and not any(True for _ in topology.bonds()):
         raise FfptError(
             "a barostat moves whole molecules, and the topology lists no bonds: name residues as OpenMM knows them "

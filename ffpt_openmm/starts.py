@@ -48,7 +48,9 @@ def starts_of(topology: Topology, structures: Sequence[Atoms], own_cells: bool =
         check_atoms(numbers, structure, "starting geometry")
         if not np.isfinite(structure.positions).all():
             raise FfptError("the starting geometry has coordinates that are not finite")
-        atoms = Atoms(structure.numbers, structure.positions, cell=_cell(structure, box, own_cells), pbc=box is not None)
+        atoms = Atoms(
+            structure.numbers, structure.positions, cell=_cell(structure, box, own_cells), pbc=box is not None
+        )
         if box is not None:
             joined = bonds if len(bonds) else find_bonds(atoms)
             atoms.positions = make_whole(atoms.positions, atoms.cell.array, joined)

@@ -29,9 +29,7 @@ from ffpt_core.errors import FfptError
 KEYS = ("wrapped_coords", "atom_types", "energy", "forces", "lengths", "angles")
 MARKS = ("lattices",)
 LEVEL = "flexible SPC/E"
-CONVERT = (
-    "python -c \"import numpy; numpy.savez('water.npz', **numpy.load('water.npy', allow_pickle=True).item())\""
-)
+CONVERT = "python -c \"import numpy; numpy.savez('water.npz', **numpy.load('water.npy', allow_pickle=True).item())\""
 """What turns water.npy into an npz of plain arrays; it runs what the file holds."""
 
 
