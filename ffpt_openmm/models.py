@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -170,7 +169,6 @@ def as_model(source: Potential | Teacher | str | os.PathLike[str]) -> tuple[Mode
 
 def saved_model(folder: RunFolder) -> Model:
     """What moves the atoms of a run that was prepared."""
-    make: Callable[[], Model]
     if folder.teacher.is_dir():
         return TeacherModel(Teacher.load(folder.teacher))
     return PotentialModel(load(folder.potential))

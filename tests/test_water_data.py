@@ -20,7 +20,7 @@ from ffpt_core.datasets.records import DataRecord, find_record
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json
 from ffpt_core.parts import parts_folder
-from ffpt_core.teachers import load_teacher, sampling
+from ffpt_core.teachers import load_teacher
 from ffpt_core.teachers.sampling import Dynamics
 from ffpt_core.units import KCAL_PER_MOL
 from ffpt_core.water_box import WaterBox, make_water_box
@@ -28,7 +28,8 @@ from ffpt_core.water_box import WaterBox, make_water_box
 _SCRIPT = """
 import sys
 from pathlib import Path
-from test_water_data import _small, sampling
+from test_water_data import _small
+from ffpt_core.teachers import sampling
 sampling.SEGMENT = 0.1
 from ffpt_core.water_box import make_water_box
 make_water_box(_small(train=30, interval=0.02, test=0), Path(sys.argv[1]))
