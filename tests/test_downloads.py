@@ -214,7 +214,8 @@ def test_all_records_are_complete():
         assert entry.licence
         assert entry.urls
         assert all(url.startswith(("http://", "https://")) for url in entry.urls)
-        assert entry.filename.endswith(".zip" if entry.member else ".npz")
+        suffix = ".npy" if entry.convert else ".npz"
+        assert entry.filename.endswith(".zip" if entry.member else suffix)
         assert files.setdefault(entry.filename, entry.urls) == entry.urls
         if entry.checksum is not None:
             algorithm, digest = entry.checksum.split(":")
