@@ -99,7 +99,9 @@ def plot_mixture(
     panels[0].set(xlabel="$(E - E_\\mathrm{min})$ per vibration (eV)", ylabel="Density (1/eV)", xlim=(0.0, reach))
     panels[0].set_yscale("log")
     panels[0].set_title("Energy, effective temperature (median)")
-    longest = max(distribution.edges[np.flatnonzero(distribution.pairs > 1e-3)].max() for distribution in distributions.values())
+    longest = max(
+        distribution.edges[np.flatnonzero(distribution.pairs > 1e-3)].max() for distribution in distributions.values()
+    )
     for panel, title in ((panels[1], "All pairs of atoms"), (panels[2], "Bonds")):
         panel.set(xlabel="Distance (Å)", ylabel="Density (1/Å)", xlim=(0.0, longest), title=title)
     panels[0].legend(loc="upper right", fontsize=8)

@@ -18,7 +18,9 @@ def combustion(
         Optional[Path], typer.Argument(help="Folder with 01_irc.npz, ...; without it, the files are downloaded.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Data set to write, .npz.")] = Path("combustion.npz"),
-    reaction: Annotated[Optional[list[str]], typer.Option(help="Only this reaction (1 to 19, 6a, 6b); repeatable.")] = None,
+    reaction: Annotated[
+        Optional[list[str]], typer.Option(help="Only this reaction (1 to 19, 6a, 6b); repeatable.")
+    ] = None,
     source: Annotated[Optional[list[str]], typer.Option(help="Only irc, nm or aimd; repeatable.")] = None,
     without: Annotated[
         Optional[list[str]], typer.Option(help="Leave out this correction, or all of them: all; repeatable.")

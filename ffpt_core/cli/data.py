@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 data = typer.Typer(no_args_is_help=True, help="Get, make, look at, convert and split data sets.")
 data.command("water-box")(water_box)
 
-File = Annotated[Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML, combustion), .traj.")]
+File = Annotated[
+    Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML, combustion), .traj.")
+]
 EnergyUnit = Annotated[str | None, typer.Option(help="Energy unit of the file: eV, kcal/mol, kJ/mol, hartree.")]
 LengthUnit = Annotated[str | None, typer.Option(help="Length unit of the file: Angstrom, nm, bohr.")]
 Level = Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
@@ -212,7 +214,9 @@ def convert(
 def join(
     files: Annotated[list[Path], typer.Argument(help="Data sets in eV and Angstrom, with the same kinds of labels.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .npz (ours) or .xyz, .extxyz.")],
-    level: Annotated[str | None, typer.Option(help="Level of theory of the whole, where those of the files differ.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="Level of theory of the whole, where those of the files differ.")
+    ] = None,
 ) -> None:
     """Put data sets one after the other; the molecules may differ. The group "file" says where a frame comes from.
 
@@ -229,9 +233,9 @@ def join(
     with notes():
         parts = [(file, read(file)) for file in files]
     named = [
-        part if "file" in part.groups else dataclasses.replace(
-            part, groups={**part.groups, "file": np.full(len(part), file.stem)}
-        )
+        part
+        if "file" in part.groups
+        else dataclasses.replace(part, groups={**part.groups, "file": np.full(len(part), file.stem)})
         for file, part in parts
     ]
     joined = Dataset.concatenate(named, level=level)
@@ -246,7 +250,9 @@ def split(
     output: Annotated[Path, typer.Option("--output", "-o", help="Split to write (JSON).")],
     validation: Annotated[int, typer.Option(help="Number of validation frames.")] = 50,
     test: Annotated[int | None, typer.Option(help="Number of test frames; all that are left when absent.")] = None,
-    by: Annotated[str | None, typer.Option(help="Keep groups whole: a name of `ffpt data info`, e.g. trajectory.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Keep groups whole: a name of `ffpt data info`, e.g. trajectory.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     energy_unit: EnergyUnit = None,
     length_unit: LengthUnit = None,

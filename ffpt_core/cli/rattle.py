@@ -16,7 +16,9 @@ from ffpt_core.progress import console
 def rattle(
     teachers: Annotated[
         list[str],
-        typer.Argument(help="Folders written by ffpt teacher, folders of those, or built-in names (aspirin, H2O, ...)."),
+        typer.Argument(
+            help="Folders written by ffpt teacher, folders of those, or built-in names (aspirin, H2O, ...)."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Data set to write, .npz.")],
     frames: Annotated[int, typer.Option(min=1, help="Number of frames.")] = 100_000,
@@ -89,7 +91,9 @@ def rattle(
         },
     )
     save_figure(figure, output.with_suffix(".png"))
-    console.print(f"{output}: {frames:,} frames labelled with {dataset.level} in {seconds:.1f} s ({frames / seconds:,.0f}/s)")
+    console.print(
+        f"{output}: {frames:,} frames labelled with {dataset.level} in {seconds:.1f} s ({frames / seconds:,.0f}/s)"
+    )
 
 
 def _weights(given: list[str] | None, loaded: dict[str, Any]) -> dict[str, float] | None:

@@ -27,7 +27,9 @@ def teacher(
     ] = None,
     qforce: Annotated[
         Optional[str],
-        typer.Option(help="A Q-Force teacher: a species (H2O), all eight (all), or Q-Force's own NAME_qforce.xml, gas.top."),
+        typer.Option(
+            help="A Q-Force teacher: a species (H2O), all eight (all), or Q-Force's own NAME_qforce.xml, gas.top."
+        ),
     ] = None,
     geometry: Annotated[
         Optional[Path], typer.Option(help="With --qforce FILE: structure; default: gas.pdb or gas.gro beside it.")

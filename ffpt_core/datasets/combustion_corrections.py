@@ -182,7 +182,10 @@ CORRECTIONS: dict[str, Correction] = {
     correction.name: correction
     for correction in (
         Correction(
-            "06a-scf", ("06a_irc",), "O2 scan beyond 2.65 A: an SCF solution 34 kcal/mol up; dropped", _above(2.65, 10.0)
+            "06a-scf",
+            ("06a_irc",),
+            "O2 scan beyond 2.65 A: an SCF solution 34 kcal/mol up; dropped",
+            _above(2.65, 10.0),
         ),
         Correction(
             "06b-dissociation",
@@ -191,7 +194,9 @@ CORRECTIONS: dict[str, Correction] = {
             "(06a); dropped",
             lambda block: block.distance(0, 1) > 1.71,
         ),
-        Correction("07-scf", ("07_irc",), "OH scan beyond 3 A: an SCF solution 17 kcal/mol up; dropped", _above(3.0, 8.0)),
+        Correction(
+            "07-scf", ("07_irc",), "OH scan beyond 3 A: an SCF solution 17 kcal/mol up; dropped", _above(3.0, 8.0)
+        ),
         Correction(
             "08-scf",
             ("08_irc", "08_nm"),

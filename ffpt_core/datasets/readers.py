@@ -129,8 +129,8 @@ def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> D
     if not sgdml.is_sgdml(arrays):
         raise FfptError(
             f"{path} is no data set known here: neither ours nor one with the keys R, z, E, F (MD17, sGDML), "
-            "R, Z, N, E, F, RXN (combustion), coords, nuclear_charges, energies, forces (rMD17) or wrapped_coords, atom_types, energy, forces, lengths "
-            "(Fu et al.'s water)"
+            "R, Z, N, E, F, RXN (combustion), coords, nuclear_charges, energies, forces (rMD17) or "
+            "wrapped_coords, atom_types, energy, forces, lengths (Fu et al.'s water)"
         )
     energy, length = _npz_units(arrays, path, energy_unit, length_unit)
     molecule = _scaled(sgdml.molecule_arrays(arrays, path), energy, length)

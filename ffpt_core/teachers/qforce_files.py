@@ -72,7 +72,9 @@ def _symbols(system: openmm.System, atoms: Atoms) -> tuple[str, ...]:
     """
     masses = np.array([system.getParticleMass(index)._value for index in range(system.getNumParticles())])
     if len(masses) != len(atoms):
-        raise FfptError(f"the force field has {len(masses)} particles (Drude particles?), the geometry {len(atoms)} atoms")
+        raise FfptError(
+            f"the force field has {len(masses)} particles (Drude particles?), the geometry {len(atoms)} atoms"
+        )
     nearest = np.abs(atomic_masses[None, 1:] - masses[:, None]).argmin(axis=1) + 1
     for index, (mass, number) in enumerate(zip(masses, nearest, strict=True)):
         if abs(atomic_masses[number] - mass) > _MASS_TOLERANCE:
@@ -107,7 +109,10 @@ def _free_atoms(system: openmm.System) -> bool:
             return False
         names = tuple(force.getPerBondParameterName(index) for index in range(force.getNumPerBondParameters()))
         written = "".join(force.getEnergyFunction().split()).replace("(r-r0)", "(r-r0)")
-        if names != _MORSE_PARAMETERS or written not in ("D*(1-exp(-b*(r-r0)))^2;b=sqrt(k/(2*D))", MORSE.replace(" ", "")):
+        if names != _MORSE_PARAMETERS or written not in (
+            "D*(1-exp(-b*(r-r0)))^2;b=sqrt(k/(2*D))",
+            MORSE.replace(" ", ""),
+        ):
             return False
     for force in bonds:
         force.setEnergyFunction(MORSE)
