@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core.analysis import StabilityCriterion
+from ffpt_core.analysis import Criterion
 from ffpt_core.files import atomic_path
 from ffpt_core.units import KJ_PER_MOL, NANOMETRE
 
@@ -64,14 +64,12 @@ class StabilityReporter:
     ``simulation.step`` works as well; guard.run also turns OpenMM's own errors about NaN into this outcome.
 
     Args:
-        criterion: what is physical.
+        criterion: what is physical, such as a StabilityCriterion.
         interval: steps between two checks.
         path: where the unphysical frame goes (extended XYZ, with the reason and the time), or None.
     """
 
-    def __init__(
-        self, criterion: StabilityCriterion, interval: int = 10, path: str | os.PathLike[str] | None = None
-    ) -> None:
+    def __init__(self, criterion: Criterion, interval: int = 10, path: str | os.PathLike[str] | None = None) -> None:
         self.criterion = criterion
         self.interval = interval
         self.path = None if path is None else Path(path)

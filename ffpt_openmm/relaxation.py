@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.analysis import StabilityCriterion
+from ffpt_core.analysis import Criterion
 from ffpt_core.units import NANOMETRE
 from ffpt_openmm.models import Model
 from ffpt_openmm.settings import MDSettings
@@ -34,7 +34,7 @@ def relax(
     topology: Topology,
     teacher: Teacher | None,
     settings: MDSettings,
-    criterion: StabilityCriterion,
+    criterion: Criterion,
 ) -> tuple[Atoms, str]:
     """Relax atoms on the teacher, if there is one, and then on what moves them in the run.
 

@@ -102,7 +102,7 @@ class SpeciesCount:
     Args:
         species: (n_frames,) text, as species_of gives it.
         allowed: the species that the reaction can make.
-        times: (n_frames,) ps.
+        times: (n_frames,) ps, not decreasing.
     """
 
     species: np.ndarray
@@ -113,6 +113,12 @@ class SpeciesCount:
     def unphysical(self) -> np.ndarray:
         """(n_frames,) whether a frame holds anything else."""
         return ~np.isin(self.species, sorted(self.allowed))
+
+    @property
+    def unphysical_until(self) -> np.ndarray:
+        """(n_frames,) the fraction of unphysical frames among those up to the time of each."""
+        n_frames = np.searchsorted(self.times, self.times, side="right")
+        return np.asarray(np.cumsum(self.unphysical)[n_frames - 1] / n_frames)
 
     @property
     def first_unphysical(self) -> float | None:

@@ -7,7 +7,7 @@ package loads neither matplotlib, scipy nor mdtraj: the simulation engines use i
 
 from __future__ import annotations
 
-from ffpt_core.analysis.criterion import Failure, StabilityCriterion
+from ffpt_core.analysis.criterion import Criterion, Failure, StabilityCriterion
 from ffpt_core.analysis.liquid_stability import LiquidFailures, liquid_failures
 from ffpt_core.analysis.rdf import RadialDistribution, radial_distributions, rdf_error
 from ffpt_core.analysis.self_diffusion import Diffusion, diffusion, yeh_hummer
@@ -15,6 +15,7 @@ from ffpt_core.analysis.sliding_rdf import RdfDrift, drift_reference, rdf_drift
 from ffpt_core.analysis.water import WaterGeometry, water_geometry
 
 __all__ = [
+    "Criterion",
     "Diffusion",
     "Failure",
     "LiquidFailures",

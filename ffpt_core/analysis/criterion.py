@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from ase import Atoms
@@ -36,6 +36,31 @@ class Failure:
 
     frame: int
     reason: str
+
+
+class Criterion(Protocol):
+    """What a guard asks of the rule that it follows. StabilityCriterion is one; other packages have others."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Chemical symbols, n_atoms of them."""
+
+    def check(self, positions: np.ndarray, cells: np.ndarray | None = None) -> Failure | None:
+        """The first frame that breaks the rule, or None when all are physical. Takes and raises what failures does."""
+
+    def failures(self, positions: np.ndarray, cells: np.ndarray | None = None) -> list[Failure]:
+        """Every frame that breaks the rule, in order; coordinates that are not finite always do.
+
+        Args:
+            positions: (n_frames, n_atoms, 3) or, for one frame, (n_atoms, 3) in Angstrom.
+            cells: (n_frames, 3, 3) or (3, 3) lattice vectors in Angstrom; None: without periodic images.
+
+        Raises:
+            FfptError: positions are those of another system.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a run records about the rule that guarded it (plain JSON values)."""
 
 
 @dataclass(frozen=True, eq=False)

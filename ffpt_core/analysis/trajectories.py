@@ -39,6 +39,7 @@ class Replica:
         temperature: the thermostat's temperature in K; None without one, or where it is unknown.
         reference: path of the equilibrium geometry that its bonds are compared with, or None.
         box: one or three edges in Angstrom of the right-angled cell of a trajectory that holds none.
+        failure: path of the frame that its guard stopped it at, which the trajectory lacks, or None.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Replica:
     temperature: float | None = None
     reference: Path | None = None
     box: tuple[float, ...] | None = None
+    failure: Path | None = None
 
     @property
     def has_frames(self) -> bool:
@@ -121,7 +123,7 @@ def count_atoms(topology: str | os.PathLike[str]) -> int:
 def _replica(folder: Path, index: int, outcome: dict[str, Any], record: dict[str, Any]) -> Replica:
     files = [folder / f"trajectory-{index}{suffix}" for suffix in TRAJECTORIES]
     state = folder / f"state-{index}.csv"
-    reference = folder / "reference.xyz"
+    reference, failure = folder / "reference.xyz", folder / f"failure-{index}.xyz"
     status, settings = outcome.get("status", "unfinished"), record.get("settings", {})
     return Replica(
         name=f"{folder.name}/{index}",
@@ -134,6 +136,7 @@ def _replica(folder: Path, index: int, outcome: dict[str, Any], record: dict[str
         # Without friction there is no thermostat: the temperature only set the velocities at the start.
         temperature=settings.get("temperature") if settings.get("friction", 1.0) else None,
         reference=reference if reference.is_file() else None,
+        failure=failure if failure.is_file() else None,
     )
 
 
