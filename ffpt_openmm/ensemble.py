@@ -1,8 +1,9 @@
-"""Replicas in one OpenMM Context: dynamics of many copies of one system that do not see each other."""
+"""Replicas that advance together: dynamics of many copies of one system that do not see each other."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,19 +22,11 @@ BOLTZMANN = 8.31446261815324e-3
 """kJ/mol/K (exact since 2019)."""
 
 
-class Ensemble:
-    """Replicas that advance together.
+class Replicas(ABC):
+    """Copies of one system that advance together, by whatever engine.
 
-    Each samples what a Context of its own would sample. Noise is independent for every particle, and no force acts
-    between copies. OpenMM's CMMotionRemover would act between them, so there is none; the centre of mass of a copy
-    diffuses instead. Forces that do not change under translation and friction that is the same for all atoms make its
-    motion independent of all the rest, in the integrator's discrete steps as well, so it is removed afterwards:
-    positions() and kinetic_energies() are those about the centre of mass, as if it had been held all the time.
-
-    A barostat acts on the box that copies share, so it has a Context for each replica; it puts molecules back into the
-    box, and positions() are then as they are.
-
-    Units are OpenMM's. Arrays have a row for each replica.
+    positions() and kinetic_energies() are those about the centre of mass of each copy, as if it had been held all the
+    time. Units are OpenMM's. Arrays have a row for each replica.
 
     Args:
         model: what moves the atoms.
@@ -43,14 +36,12 @@ class Ensemble:
         replicas: which replicas of the run these are: they decide on velocities and noise.
 
     Raises:
-        FfptError: as create_system.
+        FfptError: atoms that the model is not for.
     """
 
     def __init__(
         self, model: Model, topology: Topology, settings: MDSettings, starts: Sequence[Atoms], replicas: Sequence[int]
     ) -> None:
-        import openmm
-
         self.replicas = tuple(replicas)
         self._shared = (model, topology, settings, starts)
         self._settings = settings
@@ -62,7 +53,135 @@ class Ensemble:
         # The PDB file of a run has the box too, but rounded.
         self._box = np.array(mine[0].cell) / NANOMETRE if periodic else None
         self._evaluate = model.evaluation(mine[0], len(self.replicas))
+
+    @property
+    def box(self) -> np.ndarray | None:
+        """(3, 3) box vectors, nm, or None."""
+        return self._box
+
+    @property
+    @abstractmethod
+    def step(self) -> int:
+        """Steps done."""
+
+    @abstractmethod
+    def advance(self, steps: int) -> None:
+        """Integrate.
+
+        Raises:
+            openmm.OpenMMException: from OpenMM, at the step that it could not do.
+        """
+
+    @abstractmethod
+    def without(self, lost: Collection[int]) -> Replicas:
+        """The same replicas but for some, at the same step, with noise of their own."""
+
+    @abstractmethod
+    def save(self) -> bytes:
+        """All of the state, random numbers included, for load."""
+
+    @abstractmethod
+    def load(self, state: bytes) -> None:
+        """Go back to a state.
+
+        Raises:
+            openmm.OpenMMException: it is of another platform or OpenMM, or damaged.
+        """
+
+    @abstractmethod
+    def _place(self, positions: np.ndarray, velocities: np.ndarray) -> None:
+        """Set positions (n_replicas, n_atoms, 3) in nm and velocities in nm/ps."""
+
+    @abstractmethod
+    def _raw_positions(self) -> np.ndarray:
+        """(n_replicas, n_atoms, 3) nm, wherever the centres of mass are."""
+
+    @abstractmethod
+    def _velocities(self) -> np.ndarray:
+        """(n_replicas, n_atoms, 3) nm/ps."""
+
+    def begin(self) -> None:
+        """Put every replica at its start, with thermal velocities of its own."""
+        self._place(self._start, self._thermal_velocities())
+
+    def positions(self) -> np.ndarray:
+        """(n_replicas, n_atoms, 3) nm, the centre of mass of each copy where it started."""
+        positions = self._raw_positions()
+        return positions - (self._centres(positions) - self._centre)[:, None]
+
+    def kinetic_energies(self) -> np.ndarray:
+        """(n_replicas,) kJ/mol, without the motion of the centre of mass."""
+        return self._kinetic(self._velocities())
+
+    def temperatures(self, kinetic_energies: np.ndarray) -> np.ndarray:
+        """(n_replicas,) K, of 3 n_atoms - 3 degrees of freedom."""
+        return 2 * kinetic_energies / (3 * max(1, len(self._masses) - 1) * BOLTZMANN)
+
+    def potential_energies(self) -> np.ndarray:
+        """(n_replicas,) kJ/mol of the model alone: engines know the sum with all else."""
+        if self._evaluate is None:
+            raise NotImplementedError("the engine must know the energy of a model that has no evaluation")
+        return self._evaluate(self._raw_positions().reshape(-1, 3), self.box)[0]
+
+    def hold_centres(self) -> None:
+        """Bring the centres of mass back to where they started, at rest: far from the origin digits are lost."""
+        velocities = self._velocities()
+        self._place(self.positions(), velocities - self._centres(velocities)[:, None])
+
+    def close(self) -> None:  # noqa: B027 (most hold nothing)
+        """Write out and close what it holds open: nothing here."""
+
+    def _thermal_velocities(self) -> np.ndarray:
+        """(n_replicas, n_atoms, 3) nm/ps, of each replica's own random numbers."""
+        width = np.sqrt(BOLTZMANN * self._settings.temperature / self._masses)[:, None]
+        shape = self._start.shape[1:]
+        noise = [self._settings.velocity_noise(replica).standard_normal(shape) for replica in self.replicas]
+        return width * np.array(noise)
+
+    def _kinetic(self, velocities: np.ndarray) -> np.ndarray:
+        velocities = velocities - self._centres(velocities)[:, None]
+        return 0.5 * np.einsum("a,raj,raj->r", self._masses, velocities, velocities)
+
+    def _centres(self, vectors: np.ndarray) -> np.ndarray:
+        """(..., 3) averages of (..., n_atoms, 3), weighted by mass."""
+        return np.einsum("a,...aj->...j", self._masses / self._masses.sum(), vectors)
+
+
+class Ensemble(Replicas):
+    """Replicas in one OpenMM Context.
+
+    Each samples what a Context of its own would sample. Noise is independent for every particle, and no force acts
+    between copies. OpenMM's CMMotionRemover would act between them, so there is none; the centre of mass of a copy
+    diffuses instead. Forces that do not change under translation and friction that is the same for all atoms make its
+    motion independent of all the rest, in the integrator's discrete steps as well, so it is removed afterwards.
+
+    A barostat acts on the box that copies share, so it has a Context for each replica; it puts molecules back into the
+    box, and positions() are then as they are.
+
+    Args:
+        model, topology, settings, starts, replicas: as in Replicas.
+        extend: adds forces of its own to the System, before there is a Context.
+
+    Raises:
+        FfptError: as create_system.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        topology: Topology,
+        settings: MDSettings,
+        starts: Sequence[Atoms],
+        replicas: Sequence[int],
+        extend: Callable[[openmm.System], None] | None = None,
+    ) -> None:
+        import openmm
+
+        super().__init__(model, topology, settings, starts, replicas)
+        self._extend = extend
         system = model.system(topology, settings, len(self.replicas))
+        if extend is not None:
+            extend(system)
         self._integrator = self._integrator_for(system)
         platform = openmm.Platform.getPlatformByName(settings.platform)
         # OpenMM's own threads only where they have work; PyTorch's are set by the caller.
@@ -88,15 +207,10 @@ class Ensemble:
         return integrator
 
     def begin(self) -> None:
-        """Put every replica at its start, with thermal velocities of its own."""
-        settings = self._settings
-        width = np.sqrt(BOLTZMANN * settings.temperature / self._masses)[:, None]  # nm/ps
-        shape = self._start.shape[1:]
-        noise = [settings.velocity_noise(replica).standard_normal(shape) for replica in self.replicas]
-        velocities = width * np.array(noise)
-        self._place(self._start, velocities)
-        if settings.friction == 0:
-            self._place(self._start, velocities - self._half_step())
+        """See Replicas."""
+        super().begin()
+        if self._settings.friction == 0:
+            self._place(self._start, self._velocities() - self._half_step())
 
     @property
     def box(self) -> np.ndarray | None:
@@ -111,61 +225,38 @@ class Ensemble:
         return int(self._context.getStepCount())
 
     def advance(self, steps: int) -> None:
-        """Integrate.
-
-        Raises:
-            openmm.OpenMMException: from OpenMM, at the step that it could not do.
-        """
+        """See Replicas."""
         self._integrator.step(steps)
 
     def positions(self) -> np.ndarray:
-        """(n_replicas, n_atoms, 3) nm; without a barostat, the centre of mass of each copy where it started."""
-        positions = self._raw_positions()
-        if self._settings.pressure is not None:
-            return positions
-        return positions - (self._centres(positions) - self._centre)[:, None]
+        """See Replicas; with a barostat, as they are."""
+        return self._raw_positions() if self._settings.pressure is not None else super().positions()
 
     def kinetic_energies(self) -> np.ndarray:
-        """(n_replicas,) kJ/mol, without the motion of the centre of mass."""
+        """See Replicas."""
         velocities = self._velocities()
-        if self._settings.friction == 0:
-            velocities += self._half_step()
-        velocities -= self._centres(velocities)[:, None]
-        return 0.5 * np.einsum("a,raj,raj->r", self._masses, velocities, velocities)
-
-    def temperatures(self, kinetic_energies: np.ndarray) -> np.ndarray:
-        """(n_replicas,) K, of 3 n_atoms - 3 degrees of freedom."""
-        return 2 * kinetic_energies / (3 * max(1, len(self._masses) - 1) * BOLTZMANN)
+        return self._kinetic(velocities + self._half_step() if self._settings.friction == 0 else velocities)
 
     def potential_energies(self) -> np.ndarray:
-        """(n_replicas,) kJ/mol: OpenMM knows the sum of copies only, so that takes an evaluation of the potential."""
+        """See Replicas. Only the Context of a single replica of a System knows its energy."""
         if self._evaluate is None:
             return np.array([self._context.getState(energy=True).getPotentialEnergy()._value])
-        return self._evaluate(self._raw_positions().reshape(-1, 3), self.box)[0]
-
-    def hold_centres(self) -> None:
-        """Bring the centres of mass back to where they started, at rest: far from the origin digits are lost."""
-        velocities = self._velocities()
-        self._place(self.positions(), velocities - self._centres(velocities)[:, None])
+        return super().potential_energies()
 
     def without(self, lost: Collection[int]) -> Ensemble:
-        """The same replicas but for some, at the same step, in a new Context with noise of its own."""
+        """See Replicas: in a new Context."""
         kept = [row for row, replica in enumerate(self.replicas) if replica not in lost]
-        others = Ensemble(*self._shared, [self.replicas[row] for row in kept])
+        others = Ensemble(*self._shared, [self.replicas[row] for row in kept], self._extend)
         others._place(self._raw_positions()[kept], self._velocities()[kept])
         others._context.setStepCount(self.step)
         return others
 
     def save(self) -> bytes:
-        """All of the state, random numbers included, for load."""
+        """See Replicas."""
         return self._context.createCheckpoint()
 
     def load(self, state: bytes) -> None:
-        """Go back to a state.
-
-        Raises:
-            openmm.OpenMMException: it is of another platform or OpenMM, or damaged.
-        """
+        """See Replicas."""
         self._context.loadCheckpoint(state)
 
     def _place(self, positions: np.ndarray, velocities: np.ndarray) -> None:
@@ -177,10 +268,6 @@ class Ensemble:
         forces = self._context.getState(forces=True).getForces(asNumpy=True)._value
         forces = forces.reshape(len(self.replicas), -1, 3)
         return 0.5 * self._settings.timestep / 1000 * forces / self._masses[:, None]
-
-    def _centres(self, vectors: np.ndarray) -> np.ndarray:
-        """(..., 3) averages of (..., n_atoms, 3), weighted by mass."""
-        return np.einsum("a,...aj->...j", self._masses / self._masses.sum(), vectors)
 
     def _raw_positions(self) -> np.ndarray:
         state = self._context.getState(positions=True)

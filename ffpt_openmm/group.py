@@ -16,10 +16,11 @@ from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_write, read_json
 from ffpt_core.units import KJ_PER_MOL, NANOMETRE
 from ffpt_openmm.dcd import to_hdf5
-from ffpt_openmm.ensemble import Ensemble
+from ffpt_openmm.ensemble import Replicas
 from ffpt_openmm.folder import RunFolder, criterion_of, read_structure
 from ffpt_openmm.guard import Unphysical, is_about_nan, write_outcome
 from ffpt_openmm.models import saved_model
+from ffpt_openmm.sampling import PLAIN, Sampling
 from ffpt_openmm.settings import MDSettings, Outcome, settings_of
 from ffpt_openmm.starts import read_starts
 from ffpt_openmm.writer import ReplicaWriter
@@ -56,17 +57,21 @@ class ReplicaGroup:
     Args:
         folder: of the run, prepared.
         replicas: indices of all replicas of the group.
+        sampling: how they are sampled.
     """
 
-    def __init__(self, folder: RunFolder, replicas: Sequence[int]) -> None:
+    def __init__(self, folder: RunFolder, replicas: Sequence[int], sampling: Sampling = PLAIN) -> None:
         from openmm import app
 
         self.folder = folder
         self.replicas = tuple(replicas)
         self.settings: MDSettings = settings_of(read_json(folder.record))
         self.topology = app.PDBFile(str(folder.topology)).topology
-        self.criterion = criterion_of(self.topology, read_structure(folder.reference), self.settings)
-        self._molecules = molecules(len(self.criterion.symbols), self.criterion.bonds)
+        reference = read_structure(folder.reference)
+        self.sampling = sampling
+        self.criterion = sampling.criterion(self.topology, reference, self.settings)
+        bonds = criterion_of(self.topology, reference, self.settings).bonds
+        self._molecules = molecules(len(self.criterion.symbols), bonds)
         self._failed: dict[int, Outcome] = {}
         self._writers: dict[int, ReplicaWriter] = {}
         self._last = (0, np.empty(0))
@@ -105,18 +110,20 @@ class ReplicaGroup:
         else:
             with contextlib.ExitStack() as stack:
                 stack.callback(self._close)
-                step = self._simulate(self._restored(saved, running), advance, ended)
+                ensemble = self._restored(saved, running)
+                stack.callback(ensemble.close)
+                step = self._simulate(ensemble, advance, ended)
                 finished = self._outcome("finished", step)
         for replica in self.replicas:
             if replica not in self._failed:
                 self._end(replica, finished, ended)
 
     def _simulate(
-        self, ensemble: Ensemble, advance: Callable[[int], None], ended: Callable[[int, Outcome], None]
+        self, ensemble: Replicas, advance: Callable[[int], None], ended: Callable[[int, Outcome], None]
     ) -> int:
         """Run until the end or the last failure; returns the step."""
         self._last = (ensemble.step, ensemble.positions())
-        left: Ensemble | None = ensemble
+        left: Replicas | None = ensemble
         looked, pending = ensemble.step > 0, 0
         while left is not None and left.step < self.settings.steps:
             ensemble, before = left, left.step
@@ -132,7 +139,7 @@ class ReplicaGroup:
         advance(pending)
         return ensemble.step
 
-    def _advance(self, ensemble: Ensemble) -> None:
+    def _advance(self, ensemble: Replicas) -> None:
         """To the next step at which something is due."""
         from openmm import OpenMMException
 
@@ -147,14 +154,14 @@ class ReplicaGroup:
                     f"replica {ensemble.replicas[0]} of {self.folder.path} stopped at step {ensemble.step}: {error}"
                 ) from error
 
-    def _stop(self, ensemble: Ensemble, ended: Callable[[int, Outcome], None]) -> Ensemble | None:
+    def _stop(self, ensemble: Replicas, ended: Callable[[int, Outcome], None]) -> Replicas | None:
         """Look at every replica, and write what is due at this step. Returns those that are still physical."""
         settings, step = self.settings, ensemble.step
         frame_due, row_due, checkpoint_due = (
             step > self._last[0] and step % every == 0
             for every in (settings.frame_steps, settings.log_steps, settings.checkpoint_steps)
         )
-        left: Ensemble | None = ensemble
+        left: Replicas | None = ensemble
         positions = ensemble.positions()
         energies = ensemble.potential_energies() if row_due or step == 0 else None
         reasons = self._reasons(ensemble, positions, energies)
@@ -181,7 +188,7 @@ class ReplicaGroup:
             self._end(replica, self._failed[replica], ended)
         return left
 
-    def _reasons(self, ensemble: Ensemble, positions: np.ndarray, energies: np.ndarray | None) -> dict[int, str]:
+    def _reasons(self, ensemble: Replicas, positions: np.ndarray, energies: np.ndarray | None) -> dict[int, str]:
         """Replicas that are not physical any more, and why."""
         cell = None if ensemble.box is None else ensemble.box * NANOMETRE
         failures = self.criterion.failures(positions * NANOMETRE, cell)
@@ -190,7 +197,7 @@ class ReplicaGroup:
             reasons.setdefault(ensemble.replicas[row], "the energy is not finite")
         return reasons
 
-    def _without(self, ensemble: Ensemble, positions: np.ndarray, reasons: dict[int, str]) -> Ensemble | None:
+    def _without(self, ensemble: Replicas, positions: np.ndarray, reasons: dict[int, str]) -> Replicas | None:
         """Write out replicas that failed, and go on with the others."""
         step, picosecond = ensemble.step, self.settings.timestep / 1000
         cell = None if ensemble.box is None else ensemble.box * NANOMETRE
@@ -230,7 +237,7 @@ class ReplicaGroup:
         """Spent on the group by this and earlier calls."""
         return time.perf_counter() - self._began
 
-    def _save(self, ensemble: Ensemble | None, step: int) -> None:
+    def _save(self, ensemble: Replicas | None, step: int) -> None:
         record = {
             "step": step,
             "seconds": self._seconds,
@@ -254,20 +261,20 @@ class ReplicaGroup:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FfptError(f"cannot continue from {path}: it is damaged ({error})") from error
 
-    def _restored(self, saved: _Checkpoint, running: Sequence[int]) -> Ensemble:
+    def _restored(self, saved: _Checkpoint, running: Sequence[int]) -> Replicas:
         """The replicas that run, at the checkpoint or at the start, with their files open."""
         from openmm import OpenMMException
 
         model, starts = saved_model(self.folder), read_starts(self.folder.start)
-        ensemble = Ensemble(model, self.topology, self.settings, starts, running)
-        if saved.state:
-            try:
-                ensemble.load(saved.state)
-            except OpenMMException as error:
-                path = self.folder.checkpoint(self.replicas[0])
-                raise FfptError(f"cannot continue from {path}: it is of another OpenMM ({error})") from error
-        else:
-            ensemble.begin()
+        try:
+            ensemble = self.sampling.ensemble(
+                self.folder, model, self.topology, self.settings, starts, running, saved.state
+            )
+        except OpenMMException as error:
+            if not saved.state:
+                raise
+            path = self.folder.checkpoint(self.replicas[0])
+            raise FfptError(f"cannot continue from {path}: it is of another OpenMM ({error})") from error
         _allow_open_files(2 * len(running))
         for replica in running:
             sizes = saved.sizes.get(replica, (0, 0))

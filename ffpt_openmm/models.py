@@ -24,6 +24,7 @@ from ffpt_openmm.settings import MDSettings, identity
 if TYPE_CHECKING:
     import openmm
     from ase import Atoms
+    from ase.calculators.calculator import Calculator
     from openmm.app import Topology
 
 
@@ -45,6 +46,9 @@ class Model(Protocol):
 
     def evaluation(self, atoms: Atoms, replicas: int) -> ReplicaEvaluation | None:
         """Energies of each copy from positions; None: the Context knows that of the only one."""
+
+    def calculator(self) -> Calculator:
+        """As ASE calculator."""
 
     def record(self) -> dict[str, Any]:
         """Its fingerprint, and where it comes from; JSON values."""
@@ -85,6 +89,10 @@ class PotentialModel:
     def evaluation(self, atoms: Atoms, replicas: int) -> ReplicaEvaluation:
         """The potential itself: OpenMM knows the sum over copies only."""
         return evaluation(self.potential, atoms.numbers.tolist(), bool(atoms.pbc.any()), replicas=replicas)
+
+    def calculator(self) -> Calculator:
+        """That of the potential."""
+        return self.potential.calculator()
 
     def record(self) -> dict[str, Any]:
         """That of the potential."""
@@ -134,6 +142,10 @@ class TeacherModel:
 
     def evaluation(self, atoms: Atoms, replicas: int) -> None:
         """The Context has its energy."""
+
+    def calculator(self) -> Calculator:
+        """That of the teacher."""
+        return self.teacher.calculator()
 
     def record(self) -> dict[str, Any]:
         """That of teacher.json, with a fingerprint of the System."""

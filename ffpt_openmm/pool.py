@@ -20,6 +20,7 @@ import torch
 from ffpt_core.errors import FfptError
 from ffpt_openmm.folder import RunFolder
 from ffpt_openmm.group import ReplicaGroup
+from ffpt_openmm.sampling import PLAIN, Sampling
 from ffpt_openmm.settings import Outcome
 
 ATOMS_AT_ONCE = 256
@@ -51,6 +52,7 @@ def run_groups(
     threads: int,
     advance: Callable[[int], None],
     ended: Callable[[int, Outcome], None],
+    sampling: Sampling = PLAIN,
 ) -> None:
     """Run groups of replicas of a prepared folder.
 
@@ -61,14 +63,15 @@ def run_groups(
         threads: of PyTorch, for each.
         advance: told how many more steps are done, possibly from another thread, one at a time.
         ended: told what became of a replica, in the same way.
+        sampling: how they are sampled; other processes know PLAIN only, so the groups of another stay in this one.
 
     Raises:
         FfptError: a group could not be run (as opposed to: a trajectory failed).
     """
-    if min(jobs, len(groups)) <= 1:
+    if min(jobs, len(groups)) <= 1 or sampling is not PLAIN:
         with _torch_threads(threads):
             for group in groups:
-                ReplicaGroup(folder, group).run(advance, ended)
+                ReplicaGroup(folder, group, sampling).run(advance, ended)
         return
     workers: list[subprocess.Popen[str]] = []
     free: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()

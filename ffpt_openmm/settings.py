@@ -192,9 +192,10 @@ def check_continues(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> N
         for name, value in new["settings"].items()
         if before[name] != value and not (name in MAY_GROW and value > before[name])
     ]
-    for name in ("potential", "structure"):
-        if old[name]["fingerprint"] != new[name]["fingerprint"]:
-            differences.append(f"another {name} ({old[name]['source']}, now {new[name]['source']})")
+    for name in ("potential", "structure", "bias"):
+        (before, now) = (record.get(name, {"fingerprint": "", "source": "none"}) for record in (old, new))
+        if before["fingerprint"] != now["fingerprint"]:
+            differences.append(f"another {name} ({before['source']}, now {now['source']})")
     if differences:
         raise FfptError(
             f"{folder} holds a run with {', '.join(differences)}: repeat those settings or choose another folder"

@@ -17,10 +17,11 @@ from ffpt_core import Potential, __version__
 from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_path, atomic_write, read_json, write_json
 from ffpt_core.progress import progress_bar
-from ffpt_openmm.folder import RunFolder, criterion_of
+from ffpt_openmm.folder import RunFolder
 from ffpt_openmm.models import Model, as_model
 from ffpt_openmm.pool import ATOMS_AT_ONCE, grouped, run_groups
 from ffpt_openmm.relaxation import relax
+from ffpt_openmm.sampling import PLAIN, Sampling
 from ffpt_openmm.settings import FORMAT, FORMAT_VERSION, MDSettings, Outcome, check_continues
 from ffpt_openmm.starts import check_atoms, fingerprint_of, starts_of
 
@@ -74,6 +75,7 @@ def run_md(
     jobs: int | None = None,
     threads: int = 1,
     progress: bool = False,
+    sampling: Sampling = PLAIN,
 ) -> MDResult:
     """Dynamics of independent replicas, each until its end or its first unphysical frame.
 
@@ -98,6 +100,7 @@ def run_md(
         jobs: processes that run replicas at the same time; None: as many as there are cores, or one on a GPU.
         threads: of PyTorch for each process; one is the fastest for molecules of tens of atoms.
         progress: show a bar.
+        sampling: how the replicas are sampled; ffpt_plumed's are biased.
 
     Raises:
         FfptError: the folder holds a run with other settings; bad input; files that cannot be written.
@@ -112,13 +115,19 @@ def run_md(
         reference = teacher.atoms if reference is None else reference
     with prepared.locked():
         jobs = jobs or _default_jobs(settings)
-        record = _prepare(prepared, (model, source), topology, starts, reference, teacher, settings, jobs)
-        _run(prepared, record, settings, jobs, threads, progress)
+        record = _prepare(prepared, (model, source), topology, starts, reference, teacher, settings, jobs, sampling)
+        _run(prepared, record, settings, jobs, threads, progress, sampling)
     return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
 
 
 def _run(
-    folder: RunFolder, record: dict[str, Any], settings: MDSettings, jobs: int, threads: int, progress: bool
+    folder: RunFolder,
+    record: dict[str, Any],
+    settings: MDSettings,
+    jobs: int,
+    threads: int,
+    progress: bool,
+    sampling: Sampling,
 ) -> None:
     """Run what is not over yet, and keep the record up to date."""
     outcomes = record["replicas"]
@@ -132,9 +141,9 @@ def _run(
         advance: Callable[[int], None] = _ignore
         if progress and waiting:
             replicas = sum(map(len, waiting))
-            title = f"MD, {replicas} replica{'s' if replicas > 1 else ''}"
+            title = f"{sampling.title}, {replicas} replica{'s' if replicas > 1 else ''}"
             advance = stack.enter_context(progress_bar(title, replicas * settings.steps, "steps"))
-        run_groups(folder, waiting, jobs, threads, advance, ended)
+        run_groups(folder, waiting, jobs, threads, advance, ended, sampling)
 
 
 def _ignore(steps: int) -> None:
@@ -194,6 +203,7 @@ def _prepare(
     teacher: Teacher | None,
     settings: MDSettings,
     jobs: int,
+    sampling: Sampling,
 ) -> dict[str, Any]:
     """Write what replicas share, or check that what is there is the same run; returns the record.
 
@@ -209,7 +219,8 @@ def _prepare(
                   "interval": "fs", "log_interval": "fs", "checkpoint_interval": "ps", "max_stretch": "Angstrom"},
         "potential": {"source": source, **model.record()},
         "structure": {"source": "teacher" if teacher is not None else "given", "fingerprint": fingerprint_of(starts)},
-        "files": _FILES,
+        **sampling.record(),
+        "files": _FILES | sampling.files(),
         "groups": [],
         "replicas": [],
     }  # fmt: skip
@@ -220,7 +231,7 @@ def _prepare(
             raise FfptError(f"{folder.path} cannot be extended: its trajectories were closed as HDF5; use format dcd")
         record = {**old, "settings": record["settings"]}
     else:
-        how, criterion = _write_shared(folder, model, topology, starts, reference, teacher, settings)
+        how, criterion = _write_shared(folder, model, topology, starts, reference, teacher, settings, sampling)
         record |= {"minimized": how, "criterion": criterion}
     new = range(len(record["replicas"]), settings.replicas)
     record["groups"] += grouped(new, len(starts[0]), jobs, _at_once(model, starts, settings))
@@ -237,6 +248,7 @@ def _write_shared(
     reference: Atoms | None,
     teacher: Teacher | None,
     settings: MDSettings,
+    sampling: Sampling,
 ) -> tuple[str, dict[str, Any]]:
     """The potential, the topology, the reference and the start; returns how it was relaxed, and what is physical."""
     from openmm import app
@@ -248,20 +260,21 @@ def _write_shared(
     if reference is not None:
         check_atoms(starts[0].numbers.tolist(), reference, "reference geometry")
         lengths_of.positions, lengths_of.cell = reference.positions, reference.cell
-    criterion = criterion_of(topology, lengths_of, settings)
+    criterion = sampling.criterion(topology, lengths_of, settings)
     for atoms in starts:
         failure = criterion.check(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
         if failure is not None:
             raise FfptError(f"the starting geometry is unphysical: {failure.reason} (are its positions in Angstrom?)")
-    model.save(folder)
-    with atomic_write(folder.topology) as stream:
-        # Numbers without a unit are Angstrom here, unlike everywhere else in OpenMM.
-        app.PDBFile.writeFile(topology, starts[0].positions, stream)
-    _write_structures(folder.reference, [lengths_of])
-    how = "not"
+    given, how = starts[0], "not"
     if settings.minimize:
         relaxed = [relax(atoms, model, topology, teacher, settings, criterion) for atoms in starts]
         starts, how = [atoms for atoms, _ in relaxed], relaxed[0][1]
+    sampling.prepare(folder, starts[0])
+    model.save(folder)
+    with atomic_write(folder.topology) as stream:
+        # Numbers without a unit are Angstrom here, unlike everywhere else in OpenMM.
+        app.PDBFile.writeFile(topology, given.positions, stream)
+    _write_structures(folder.reference, [lengths_of])
     _write_structures(folder.start, starts)
     return how, criterion.to_dict()
 

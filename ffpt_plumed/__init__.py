@@ -1,6 +1,36 @@
-"""ffpt_plumed: the reactions of hydrogen combustion, and PLUMED for potentials in OpenMM and ASE."""
+"""ffpt_plumed: the reactions of hydrogen combustion, PLUMED for potentials in OpenMM and ASE, and metadynamics."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ffpt_plumed.kernel import find_kernel
 from ffpt_plumed.reactions import REACTIONS, Reaction, reaction
 
-__all__ = ["REACTIONS", "Reaction", "find_kernel", "reaction"]
+if TYPE_CHECKING:
+    from ffpt_plumed.force import PlumedForce, create_plumed_force
+    from ffpt_plumed.metadynamics import run_metad
+
+_HOMES = {
+    "PlumedForce": "force",
+    "create_plumed_force": "force",
+    "run_metad": "metadynamics",
+}
+
+__all__ = [
+    "REACTIONS",
+    "PlumedForce",
+    "Reaction",
+    "create_plumed_force",
+    "find_kernel",
+    "reaction",
+    "run_metad",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when used, as in ffpt_core: OpenMM and torch take seconds."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"ffpt_plumed.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'ffpt_plumed' has no attribute {name!r}")

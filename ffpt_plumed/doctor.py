@@ -21,7 +21,8 @@ PARTS = {
     "openmmforcefields": "GAFF-2.11 parameters",
     "tblite": "GFN-xTB labels",
     "pyscf": "DFT labels",
-    "plumed": "PLUMED binding",
+    "plumed": "PLUMED's binding",
+    "openmmplumed": "PLUMED in OpenMM by its own plugin",
 }
 """Distribution name and what ffpt uses it for."""
 
@@ -44,7 +45,7 @@ def doctor(
     from ffpt_core.fused import load_kernel
     from ffpt_core.progress import console
     from ffpt_openmm.backends import load_torchforce
-    from ffpt_plumed.kernel import find_kernel
+    from ffpt_plumed.kernel import find_kernel, kernel_version
 
     versions: dict[str, str | None] = {}
     for name in PARTS:
@@ -60,7 +61,7 @@ def doctor(
     missing = load_kernel()
     fused = f"not available: {missing}" if isinstance(missing, str) else "available"
     try:
-        kernel = str(find_kernel())
+        kernel = f"{find_kernel()}, version {kernel_version()}"
     except FfptError as error:
         kernel = str(error)
 

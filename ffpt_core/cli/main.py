@@ -20,7 +20,7 @@ from ffpt_core.progress import console
 VERBS = ("teacher", "rattle", "label", "data", "train", "evaluate", "scan", "export", "analyze", "report", "demo")
 """Verbs of ffpt_core; each is cli/<verb>.py with a function, or an app of verbs, of its name."""
 
-ORDER = (*VERBS[:8], "md", *VERBS[8:])
+ORDER = (*VERBS[:8], "md", "metad", *VERBS[8:])
 """The order in which work flows, and in which --help lists the verbs; others follow."""
 
 PLUGINS = "ffpt.commands"
