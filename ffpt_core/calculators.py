@@ -5,6 +5,9 @@ name                    calculator                              level of theory
 ======================= ======================================= ==================================
 tblite:GFN2-xTB         tblite (GFN2-xTB, GFN1-xTB, IPEA1-xTB)  GFN2-xTB
 pyscf:PBE/def2-svp      pyscf: functional or HF, and basis set  PBE/def2-svp
+pyscf:.../df            with density fitting                    PBE/def2-svp/df
+pyscf:.../spins=1,1,-1  from a guess with unpaired electrons
+                        on each atom: broken symmetry           PBE/def2-svp
 teacher:FOLDER          a teacher, or a built-in one by name    GAFF-2.11
 potential.pt            a potential of ours                     potential.pt
 ase:emt                 any calculator ASE knows by name        emt
@@ -103,12 +106,12 @@ def _tblite(method: str, charge: int, multiplicity: int) -> Resolved:
 def _pyscf(model: str, charge: int, multiplicity: int) -> Resolved:
     from ffpt_core.pyscf_calculator import PyscfCalculator, check_model
 
-    functional, basis = check_model(model)
+    checked = check_model(model)
 
     def make() -> Calculator:
-        return PyscfCalculator(functional, basis, charge=charge, multiplicity=multiplicity)
+        return PyscfCalculator(checked, charge=charge, multiplicity=multiplicity)
 
-    return Resolved("pyscf", model, f"pyscf:{model} charge {charge} multiplicity {multiplicity}", make)
+    return Resolved("pyscf", checked.level, f"pyscf:{model} charge {charge} multiplicity {multiplicity}", make)
 
 
 def _teacher(name: str) -> Resolved:

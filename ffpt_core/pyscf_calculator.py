@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 
 from ffpt_core.calculator import SinglePointCalculator
@@ -24,15 +26,50 @@ def _import_pyscf() -> Any:
     return pyscf
 
 
-def check_model(model: str) -> tuple[str, str]:
-    """Split "PBE/def2-svp" into functional and basis set, both known to pyscf.
+@dataclass(frozen=True)
+class Model:
+    """A level of theory and how its equations are solved.
+
+    Args:
+        functional: of pyscf's libxc ("PBE", "wB97X", ...) or "HF".
+        basis: basis set.
+        density_fit: density fitting of Coulomb and exchange integrals.
+        spins: unpaired electrons of each atom in the initial guess, negative for the minority spin; None: pyscf's own
+            guess. A broken-symmetry solution is found from such a guess only.
+    """
+
+    functional: str
+    basis: str
+    density_fit: bool = False
+    spins: tuple[float, ...] | None = None
+
+    @property
+    def level(self) -> str:
+        """The level of theory, without how it is solved."""
+        return f"{self.functional}/{self.basis}" + ("/df" if self.density_fit else "")
+
+
+def check_model(text: str) -> Model:
+    """Read "PBE/def2-svp", or "wB97X/def2-TZVP/df/spins=1,1,-1"; functional and basis set are known to pyscf.
 
     Raises:
         FfptError: another form, or a functional or basis set that pyscf does not know.
     """
-    functional, slash, basis = model.partition("/")
-    if not (slash and functional and basis):
-        raise FfptError(f"pyscf:{model}: write pyscf:FUNCTIONAL/BASIS, for example pyscf:PBE/def2-svp")
+    functional, basis, *options = text.split("/") if "/" in text else ("", "")
+    if not (functional and basis):
+        raise FfptError(f"pyscf:{text}: write pyscf:FUNCTIONAL/BASIS, for example pyscf:PBE/def2-svp")
+    density_fit, spins = False, None
+    for option in options:
+        name, _, value = option.partition("=")
+        try:
+            if option == "df":
+                density_fit = True
+            elif name == "spins":
+                spins = tuple(float(spin) for spin in value.split(","))
+            else:
+                raise ValueError
+        except ValueError as error:
+            raise FfptError(f"pyscf:{text}: {option!r} is neither df nor spins=1,1,-1 (one number per atom)") from error
     pyscf = _import_pyscf()
     if functional.upper() != "HF":
         try:
@@ -45,25 +82,25 @@ def check_model(model: str) -> tuple[str, str]:
             pyscf.gto.basis.load(basis, "H")
     except (KeyError, RuntimeError, ValueError, OSError) as error:
         raise FfptError(f"pyscf knows no basis set {basis!r}") from error
-    return functional, basis
+    return Model(functional, basis, density_fit, spins)
 
 
 class PyscfCalculator(SinglePointCalculator):
     """Energy (eV) and forces (eV/Angstrom) from pyscf, each frame converged from its own initial guess.
 
+    An SCF that does not converge by DIIS goes on with second-order steps.
+
     Args:
-        functional: of pyscf's libxc ("PBE", "B3LYP", ...) or "HF".
-        basis: basis set.
+        model: see check_model.
         charge: total charge, e.
-        multiplicity: 2S + 1; unrestricted orbitals unless it is 1.
+        multiplicity: 2S + 1; unrestricted orbitals unless it is 1 and no spins are given.
     """
 
     implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 - as ASE declares it
 
-    def __init__(self, functional: str, basis: str, charge: int = 0, multiplicity: int = 1, **kwargs: Any) -> None:
+    def __init__(self, model: Model, charge: int = 0, multiplicity: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.functional = functional
-        self.basis = basis
+        self.model = model
         self.charge = charge
         self.multiplicity = multiplicity
 
@@ -77,9 +114,12 @@ class PyscfCalculator(SinglePointCalculator):
         if atoms.pbc.any():
             raise FfptError("this pyscf calculator is for molecules; the frame is periodic")
         mean_field = self._mean_field(atoms)
-        energy = mean_field.kernel()
+        energy = mean_field.kernel(dm0=_guess(mean_field, self.model.spins))
         if not mean_field.converged:
-            raise FfptError(f"the SCF of {self.functional}/{self.basis} did not converge in {MAX_CYCLES} cycles")
+            mean_field = mean_field.newton()
+            energy = mean_field.kernel(mean_field.mo_coeff, mean_field.mo_occ)
+        if not mean_field.converged:
+            raise FfptError(f"the SCF of {self.model.level} did not converge in {MAX_CYCLES} cycles")
         gradient = mean_field.nuc_grad_method().kernel()
         return {
             "energy": float(energy) * HARTREE,
@@ -94,17 +134,42 @@ class PyscfCalculator(SinglePointCalculator):
             molecule = pyscf.gto.M(
                 atom=frame,
                 unit="Angstrom",
-                basis=self.basis,
+                basis=self.model.basis,
                 charge=self.charge,
                 spin=self.multiplicity - 1,
                 verbose=0,
             )
         except (RuntimeError, KeyError, ValueError) as error:
             raise FfptError(f"pyscf refuses the molecule: {str(error).strip().splitlines()[0]}") from error
-        if self.functional.upper() == "HF":
-            mean_field = pyscf.scf.RHF(molecule) if self.multiplicity == 1 else pyscf.scf.UHF(molecule)
+        restricted = self.multiplicity == 1 and self.model.spins is None
+        if self.model.functional.upper() == "HF":
+            mean_field = pyscf.scf.RHF(molecule) if restricted else pyscf.scf.UHF(molecule)
         else:
-            mean_field = pyscf.dft.RKS(molecule) if self.multiplicity == 1 else pyscf.dft.UKS(molecule)
-            mean_field.xc = self.functional
+            mean_field = pyscf.dft.RKS(molecule) if restricted else pyscf.dft.UKS(molecule)
+            mean_field.xc = self.model.functional
+        if self.model.density_fit:
+            mean_field = mean_field.density_fit()
         mean_field.max_cycle = MAX_CYCLES
         return mean_field
+
+
+def _guess(mean_field: Any, spins: tuple[float, ...] | None) -> Any:
+    """(2, n_orbitals, n_orbitals) densities of free atoms with these spins; None: pyscf's own choice.
+
+    Raises:
+        FfptError: another number of spins than atoms, or more unpaired electrons than an atom has.
+    """
+    if spins is None:
+        return None
+    molecule = mean_field.mol
+    charges = molecule.atom_charges()
+    if len(spins) != molecule.natm or (np.abs(spins) > charges).any():
+        raise FfptError(f"spins {', '.join(f'{spin:g}' for spin in spins)} do not fit {molecule.natm} atoms")
+    total = np.asarray(mean_field.get_init_guess(molecule, "minao"))
+    if total.ndim == 3:
+        total = total.sum(axis=0)
+    up = np.empty(len(total))
+    for (_, _, first, last), spin, charge in zip(molecule.aoslice_by_atom(), spins, charges, strict=True):
+        up[first:last] = 0.5 * (1 + spin / charge)
+    weight = np.sqrt(np.outer(up, up)), np.sqrt(np.outer(1 - up, 1 - up))
+    return np.array([total * part for part in weight])

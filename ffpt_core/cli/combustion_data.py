@@ -59,7 +59,9 @@ def combustion(
     dataset.save(output)
     record = {
         "folder": folder, "reactions": reactions, "sources": sources, "without": left_out,
-        "frames": len(dataset), "fingerprint": dataset.fingerprint, "level": dataset.level, **vars(reading),
+        "frames": len(dataset), "fingerprint": dataset.fingerprint, "level": dataset.level,
+        "frames_read": reading.frames, "corrections": reading.corrections, "repeats": reading.repeats,
+        "missing": reading.missing,
     }  # fmt: skip
     write_json(output.with_suffix(".json"), record)
     _show_reading(reading)
@@ -90,4 +92,7 @@ def _show_reading(reading: Reading) -> None:
     table.add_row("repeats", f"{len(reading.frames)} files", f"{reading.repeats:,}", "dropped")
     Console(stderr=True).print(table)
     if reading.missing:
-        console.print(f"[yellow]note:[/yellow] not in the folder: {', '.join(reading.missing)}", soft_wrap=True)
+        shown = ", ".join(reading.missing[:5]) + (", ..." if len(reading.missing) > 5 else "")
+        console.print(
+            f"[yellow]note:[/yellow] {len(reading.missing)} files are not in the folder: {shown}", soft_wrap=True
+        )

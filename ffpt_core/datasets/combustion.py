@@ -117,7 +117,7 @@ def trajectories(positions: np.ndarray) -> np.ndarray:
     Args:
         positions: (n_frames, n_atoms, 3) Angstrom, in the order of the file.
     """
-    keys, index, copies = np.unique(
+    _, index, copies = np.unique(
         np.round(positions.reshape(len(positions), -1), 6) + 0.0, axis=0, return_index=True, return_counts=True
     )
     starts = positions[index[copies >= _START_COPIES]]
@@ -141,7 +141,7 @@ def _nearest(positions: np.ndarray, path: np.ndarray) -> np.ndarray:
 
 
 def _trajectory_labels(block: Block, path: np.ndarray | None) -> list[str]:
-    """What must not be torn apart by a split: AIMD trajectories; points of the path with what is displaced from them."""
+    """What a split must not tear apart: AIMD trajectories; points of the path with what is displaced from them."""
     reaction, _, source = block.stem.partition("_")
     if source == "aimd":
         return [f"{reaction}/aimd/{number}" for number in trajectories(block.positions)]

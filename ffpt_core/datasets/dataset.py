@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -234,7 +234,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all arrays (not the level and the groups): equal for equal frames with equal labels in equal order."""
+        """SHA-256 over all arrays (not the level and the groups): equal frames and labels in equal order."""
         missing = np.zeros(0)
         return fingerprint(
             self.numbers,

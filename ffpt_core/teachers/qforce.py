@@ -64,7 +64,7 @@ def _add_forces(system: openmm.System, species: Species) -> None:
 
 
 def _start(species: Species) -> np.ndarray:
-    """(n_atoms, 3) Angstrom near the minimum: bond lengths and angles of the terms, twisted where there is a dihedral."""
+    """(n_atoms, 3) Angstrom near the minimum: the lengths and angles of the terms, twisted by a dihedral."""
     lengths = {bond.atoms: 10 * bond.r0 for bond in species.bonds}
     positions = np.zeros((len(species.symbols), 3))
     if len(positions) > 1:

@@ -7,13 +7,12 @@ does not have, to know the elements and bonds, and to put the zero of energy whe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers
+from ase.data import atomic_masses
 
 from ffpt_core.errors import FfptError
 from ffpt_core.teachers.gaff import build_topology
@@ -21,12 +20,12 @@ from ffpt_core.teachers.provenance import versions
 from ffpt_core.teachers.qforce import LEVEL, MORSE
 from ffpt_core.teachers.relaxation import relaxed
 from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
-from ffpt_core.units import NANOMETRE
 
 if TYPE_CHECKING:
     import openmm
 
 _MORSE_PARAMETERS = ("r0", "k", "D")
+_MORSE_OF_QFORCE = "D*(1-exp(-b*(r-r0)))^2;b=sqrt(k/(2*D))"
 _MASS_TOLERANCE = 0.1
 
 
@@ -108,11 +107,7 @@ def _free_atoms(system: openmm.System) -> bool:
         if not isinstance(force, mm.CustomBondForce):
             return False
         names = tuple(force.getPerBondParameterName(index) for index in range(force.getNumPerBondParameters()))
-        written = "".join(force.getEnergyFunction().split()).replace("(r-r0)", "(r-r0)")
-        if names != _MORSE_PARAMETERS or written not in (
-            "D*(1-exp(-b*(r-r0)))^2;b=sqrt(k/(2*D))",
-            MORSE.replace(" ", ""),
-        ):
+        if names != _MORSE_PARAMETERS or "".join(force.getEnergyFunction().split()) != _MORSE_OF_QFORCE:
             return False
     for force in bonds:
         force.setEnergyFunction(MORSE)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from openmm.app import Topology
 
-TERMS: dict[str, int] = {"bonds": 0, "angles": 1, "torsions": 2, "nonbonded": 3}
+TERMS: dict[str, int] = {"bonds": 0, "angles": 1, "torsions": 2, "nonbonded": 3, "couplings": 4}
 """Force group of each energy term in the System of a teacher."""
 
 _GROUP_OF_FORCE = {
@@ -31,8 +31,10 @@ _GROUP_OF_FORCE = {
     "CustomAngleForce": "angles",
     "PeriodicTorsionForce": "torsions",
     "CustomTorsionForce": "torsions",
+    "RBTorsionForce": "torsions",
     "NonbondedForce": "nonbonded",
     "CustomNonbondedForce": "nonbonded",
+    "CustomCompoundBondForce": "couplings",
 }
 
 _FILES = ("system.xml", "topology.pdb", "relaxed.xyz", "teacher.json")
@@ -60,9 +62,10 @@ def assign_force_groups(system: openmm.System) -> None:
         FfptError: a force that belongs to no term.
     """
     for force in system.getForces():
-        term = _GROUP_OF_FORCE.get(force.getName())
+        kind = type(force).__name__  # its name is free: Q-Force calls a bond force "Bond"
+        term = _GROUP_OF_FORCE.get(kind)
         if term is None:
-            raise FfptError(f"a teacher has no term for a {force.getName()}; known: {', '.join(_GROUP_OF_FORCE)}")
+            raise FfptError(f"a teacher has no term for a {kind}; known: {', '.join(_GROUP_OF_FORCE)}")
         force.setForceGroup(TERMS[term])
 
 
