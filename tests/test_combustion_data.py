@@ -286,8 +286,9 @@ def test_from_files_to_errors_by_reaction(tmp_path: Path, capsys: pytest.Capture
             "data": {"train": h2, "split": split},
             "output": tmp_path / "run",
             "network": {"n_features": 8, "n_basis": 4, "n_layers": 1},
-            "epochs": 2,
+            "epochs": 1,
             "shifts": "keep",
+            "kernel": "torch",
         }
     )
     result = train(configuration)

@@ -2,7 +2,7 @@
 
 from ffpt_core.datasets.combustion import read_combustion
 from ffpt_core.datasets.dataset import Dataset
-from ffpt_core.datasets.demo import aspirin_gfn2
+from ffpt_core.datasets.demo import aspirin_gfn2, combustion_dft
 from ffpt_core.datasets.downloads import cache_folder, fetch, fetch_dataset
 from ffpt_core.datasets.overview import Summary, summary
 from ffpt_core.datasets.readers import DatasetWarning, read
@@ -20,6 +20,7 @@ __all__ = [
     "Summary",
     "aspirin_gfn2",
     "cache_folder",
+    "combustion_dft",
     "drop_repeats",
     "fetch",
     "fetch_dataset",

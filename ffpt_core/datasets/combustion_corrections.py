@@ -117,8 +117,7 @@ def _slopes(block: Block) -> tuple[np.ndarray, np.ndarray]:
     pairs = np.arange(len(first))
     jacobian[:, pairs, first] = between / distances[:, :, None]
     jacobian[:, pairs, second] = -jacobian[:, pairs, first]
-    jacobian = jacobian.reshape(len(block), len(first), -1)
-    inverse = np.linalg.pinv(jacobian.transpose(0, 2, 1), rcond=1e-3)
+    inverse = np.linalg.pinv(jacobian.reshape(len(block), len(first), -1).transpose(0, 2, 1), rcond=1e-3)
     return distances, -np.einsum("fpx,fx->fp", inverse, block.forces.reshape(len(block), -1))
 
 

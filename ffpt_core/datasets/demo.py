@@ -1,4 +1,4 @@
-"""The data set that comes with ffpt."""
+"""The data sets that come with ffpt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,20 @@ def aspirin_gfn2() -> Dataset:
     Raises:
         FfptError: the installation lacks the file.
     """
-    resource = importlib.resources.files("ffpt_core.datasets") / "data" / "aspirin-gfn2.npz"
+    return _packaged("aspirin-gfn2.npz")
+
+
+def combustion_dft() -> Dataset:
+    """HO2 -> H + O2 (group reaction: 09) and OH + O -> H + O2 (01) by DFT; its data card is data/combustion-dft.md.
+
+    Raises:
+        FfptError: the installation lacks the file.
+    """
+    return _packaged("combustion-dft.npz")
+
+
+def _packaged(name: str) -> Dataset:
+    resource = importlib.resources.files("ffpt_core.datasets") / "data" / name
     if not resource.is_file():
         raise FfptError(f"the demo data are not installed ({resource} is absent): reinstall ffpt")
     with importlib.resources.as_file(resource) as path:
