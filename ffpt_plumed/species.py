@@ -56,7 +56,9 @@ def _bonded(symbols: Sequence[str], positions: np.ndarray) -> np.ndarray:
     if positions.ndim != 3 or positions.shape[1:] != (len(symbols), 3):
         raise FfptError(f"positions have the shape {positions.shape}, not (n_frames, {len(symbols)}, 3)")
     first, second = np.triu_indices(len(symbols), 1)
-    longest = [BOND_LENGTHS[frozenset((symbols[i], symbols[j]))] for i, j in zip(first, second, strict=True)]
+    longest = [
+        BOND_LENGTHS[frozenset((symbols[i], symbols[j]))] for i, j in zip(first.tolist(), second.tolist(), strict=True)
+    ]
     # Not finite coordinates are no bonds.
     with np.errstate(invalid="ignore"):
         return np.asarray(np.linalg.norm(positions[:, first] - positions[:, second], axis=-1) < longest)
