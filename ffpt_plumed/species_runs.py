@@ -110,20 +110,17 @@ def pooled(replicas: Sequence[ReplicaSpecies]) -> SpeciesCount:
 
 def to_record(reaction: Reaction, groups: dict[str, list[ReplicaSpecies]]) -> dict[str, Any]:
     """What species.json holds: each replica, and those of a label together (plain JSON values, times in ps)."""
-    runs = {}
+    runs: dict[str, dict[str, Any]] = {}
     for label, replicas in groups.items():
         together = pooled(replicas)
         shown = np.unique(np.linspace(0, len(together.times) - 1, _CURVE).round().astype(int))
-        runs[label] = {
-            "pooled": {
-                **together.to_dict(),
-                "n_replicas": len(replicas),
-                "n_stopped": sum(one.stop is not None for one in replicas),
-                "until_ps": together.times[shown],
-                "unphysical_fraction_until": together.unphysical_until[shown],
-            },
-            "replicas": [one.to_dict() for one in replicas],
+        over_time: dict[str, Any] = {
+            "n_replicas": len(replicas),
+            "n_stopped": sum(one.stop is not None for one in replicas),
+            "until_ps": together.times[shown],
+            "unphysical_fraction_until": together.unphysical_until[shown],
         }
+        runs[label] = {"pooled": together.to_dict() | over_time, "replicas": [one.to_dict() for one in replicas]}
     return {
         "reaction": reaction.number,
         "equation": reaction.equation,
