@@ -54,7 +54,7 @@ def metad(
     a run that was stopped at any moment; a greater --length extends it.
 
     \b
-    Examples:
+    Example:
       ffpt metad --reaction 9 --model h2.pt --length 1000
       ffpt metad --input plumed.dat --structure start.xyz --model h2.pt -o run/
     """
