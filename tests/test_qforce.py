@@ -332,5 +332,7 @@ def test_commands_make_teachers_and_mixtures(tmp_path: Path, capsys: pytest.Capt
     capsys.readouterr()
     assert main(["teacher", "--qforce", "N2", "-o", str(tmp_path / "n")]) == 2
     assert "a species (H, O, H2" in capsys.readouterr().err
+    assert main(["rattle", "H", "O", "-o", str(output)]) == 2
+    assert "nothing to rattle" in capsys.readouterr().err
     assert main([*command, "--weight", "N2=1"]) == 2
     assert "the teachers are HO2, water, O" in capsys.readouterr().err

@@ -62,6 +62,8 @@ def rattle(
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
     loaded = load_teachers(teachers)
+    if all(len(one.atoms) == 1 for one in loaded.values()):
+        raise FfptError("atoms alone have nothing to rattle: give molecules with them")
     weights = _weights(weight, loaded)
     start, cpu_start = time.perf_counter(), time.process_time()
     if len(loaded) == 1:

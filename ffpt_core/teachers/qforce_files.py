@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 _MORSE_PARAMETERS = ("r0", "k", "D")
 _MORSE_OF_QFORCE = "D*(1-exp(-b*(r-r0)))^2;b=sqrt(k/(2*D))"
-_MASS_TOLERANCE = 0.1
-
+_MASS_TOLERANCE = 0.1  # amu
 
 def _read_system(path: Path) -> openmm.System:
     mm = import_openmm()
