@@ -18,8 +18,10 @@ _REACH = 3.6
 class MetadynamicsSettings:
     """Well-tempered metadynamics (Barducci, Bussi, Parrinello, Phys. Rev. Lett. 100, 020603, 2008).
 
-    Height, width and pace are those of Yuan and Head-Gordon (arXiv 2509.14205); they do not give the bias factor nor
-    the walls, which are ours.
+    The width is that of Yuan and Head-Gordon (arXiv 2509.14205), who give neither bias factor nor walls. Their hills of
+    5 kJ/mol every 100 steps of 0.2 fs put 250 kJ/mol/ps into the system, of which a friction of 0.2/ps takes out its
+    share only at some 10,000 K: that is what we measured with HO2 (300 K wanted). A twelfth of that power, and
+    friction of 10/ps, keep it within 50 K (docs/combustion.md).
 
     Args:
         height: of the first hill, kJ/mol.
@@ -32,9 +34,9 @@ class MetadynamicsSettings:
         stride: steps between rows of COLVAR.
     """
 
-    height: float = 5.0
+    height: float = 1.0
     sigma: float = 0.05
-    pace: int = 100
+    pace: int = 250
     bias_factor: float = 50.0
     temperature: float = 300.0
     wall: float = 0.35

@@ -126,7 +126,7 @@ def test_sides() -> None:
 @numbers
 def test_input_holds_what_the_reaction_needs(number: str) -> None:
     found = REACTIONS[number]
-    text = plumed_input(found, MetadynamicsSettings(height=3, bias_factor=20, stride=7))
+    text = plumed_input(found, MetadynamicsSettings(height=3, pace=100, bias_factor=20, stride=7))
     assert text.count("DISTANCE ATOMS=") >= len(found.bonded_pairs)
     assert "HEIGHT=3\n  PACE=100" in text and "BIASFACTOR=20 TEMP=300" in text and "STRIDE=7" in text
     assert text.count("CUSTOM ARG=") == len(found.variables)

@@ -37,7 +37,7 @@ atoms.calc = Plumed(
 
 rng = np.random.default_rng(1)
 atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * np.sqrt(atoms.get_masses() * units.kB * 300)[:, None])
-friction = 0.2 / (1000 * units.fs)
+friction = 10 / (1000 * units.fs)
 dynamics = Langevin(atoms, timestep, temperature_K=300, friction=friction, rng=rng, fixcm=False)
 dynamics.attach(Trajectory("reaction_9.traj", "w", atoms).write, interval=50)
 dynamics.run(round(1000 * arguments.length / 0.2))

@@ -28,6 +28,7 @@ _MORSE_PARAMETERS = ("r0", "k", "D")
 _MORSE_OF_QFORCE = "D*(1-exp(-b*(r-r0)))^2;b=sqrt(k/(2*D))"
 _MASS_TOLERANCE = 0.1  # amu
 
+
 def _read_system(path: Path) -> openmm.System:
     mm = import_openmm()
     try:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from ffpt_openmm.simulation import MDResult
+    from ffpt_plumed.inputs import MetadynamicsSettings
     from ffpt_plumed.reactions import Reaction
 
 
@@ -32,8 +33,11 @@ def metad(
         str, typer.Option(help="What runs the input: plumed, native, openmm-plumed, or auto: plumed with a kernel.")
     ] = "auto",
     engine: Annotated[str, typer.Option(help="What integrates: openmm or ase.")] = "openmm",
+    height: Annotated[float, typer.Option(help="Of the first hill of a reaction, kJ/mol.")] = 1.0,
+    pace: Annotated[int, typer.Option(min=1, help="Steps between hills of a reaction.")] = 250,
+    bias_factor: Annotated[float, typer.Option(help="Of a reaction's well-tempered metadynamics.")] = 50.0,
     temperature: Annotated[float, typer.Option(min=0.0, help="K.")] = 300.0,
-    friction: Annotated[float, typer.Option(min=0.0, help="Of the Langevin thermostat, 1/ps.")] = 0.2,
+    friction: Annotated[float, typer.Option(min=0.0, help="Of the Langevin thermostat, 1/ps.")] = 10.0,
     timestep: Annotated[float, typer.Option(help="fs.")] = 0.2,
     length: Annotated[float, typer.Option(help="ps.")] = 100.0,
     seed: Annotated[int, typer.Option(min=0, help="Of velocities and noise.")] = 0,
@@ -61,6 +65,7 @@ def metad(
     import torch
 
     from ffpt_openmm.settings import MDSettings
+    from ffpt_plumed.inputs import MetadynamicsSettings
     from ffpt_plumed.metadynamics import run_metad
     from ffpt_plumed.species import SpeciesCriterion
 
@@ -82,7 +87,8 @@ def metad(
         raise FfptError(f"there is no guard {guard!r}; there are contacts, species")
     if guard == "species" and reaction is None:
         raise FfptError("which species there may be is told by a --reaction")
-    job = _job(reaction, input, structure, temperature)
+    hills = MetadynamicsSettings(height=height, pace=pace, bias_factor=bias_factor, temperature=temperature)
+    job = _job(reaction, input, structure, hills)
     torch.set_num_threads(threads)
     result = run_metad(
         model,
@@ -111,9 +117,9 @@ class _Job:
     reaction: Reaction | None
 
 
-def _job(number: str | None, input: Path | None, structure: Path | None, temperature: float) -> _Job:
+def _job(number: str | None, input: Path | None, structure: Path | None, hills: MetadynamicsSettings) -> _Job:
     from ffpt_core.cli.arguments import read_geometry
-    from ffpt_plumed.inputs import MetadynamicsSettings, plumed_input
+    from ffpt_plumed.inputs import plumed_input
     from ffpt_plumed.reactions import reaction as reaction_of
 
     if number is None and (input is None or structure is None):
@@ -133,7 +139,7 @@ def _job(number: str | None, input: Path | None, structure: Path | None, tempera
         script, source, folder = _read(input), str(input), Path(input.stem)
     else:
         assert reaction is not None  # else there is an input
-        script = plumed_input(reaction, MetadynamicsSettings(temperature=temperature))
+        script = plumed_input(reaction, hills)
         source, folder = f"reaction {reaction.number}", Path(f"reaction-{reaction.number}")
     assert start is not None  # of the reaction, else given
     return _Job(script, source, start, folder, reaction)
