@@ -36,7 +36,7 @@ else:
     force.setLogFile("plumed.log")
     system.addForce(force)
 
-integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 0.2 / unit.picosecond, timestep * unit.picosecond)
+integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 10 / unit.picosecond, timestep * unit.picosecond)
 simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
 simulation.context.setPositions(np.array(atoms.positions) / 10)
 simulation.context.setVelocitiesToTemperature(300, 1)
