@@ -137,7 +137,7 @@ def test_core_imports_without_openmm_and_plumed() -> None:
 def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ffpt_core.files import read_json
 
-    monkeypatch.setattr("ffpt_plumed.doctor.PARTS", {"torch": "networks", "no-such-part": "nothing"})
+    monkeypatch.setattr("ffpt_plumed.cli.doctor.PARTS", {"torch": "networks", "no-such-part": "nothing"})
     assert main(["doctor", "-o", str(tmp_path / "doctor.json")]) == 0
     found = read_json(tmp_path / "doctor.json")
     assert found["versions"]["no-such-part"] is None

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from ffpt_core.errors import FfptError, FfptWarning
 from ffpt_plumed import find_kernel
-from ffpt_plumed.fes import fes as command
+from ffpt_plumed.cli.fes import fes as command
 from ffpt_plumed.free_energy import (
     Axis,
     Basin,
@@ -688,7 +688,7 @@ def test_the_verb_joins_the_group_and_leaves_it_as_it_is(monkeypatch: pytest.Mon
     from ffpt_core.cli import main
     from ffpt_core.cli.analyze import analyze
 
-    points = [EntryPoint("analyze.fes", "ffpt_plumed.fes:fes", main.PLUGINS)]
+    points = [EntryPoint("analyze.fes", "ffpt_plumed.cli.fes:fes", main.PLUGINS)]
     monkeypatch.setattr(main, "entry_points", lambda group: points)
     before = len(analyze.registered_commands)
     for _ in range(2):
