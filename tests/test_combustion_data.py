@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
 import json
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ from conftest import small_potential
 from dataset_examples import SHARED, assert_same, make
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from ffpt_core import load
@@ -24,6 +26,7 @@ from ffpt_core.datasets import (
     Dataset,
     DatasetWarning,
     Split,
+    combustion_dft,
     combustion_files,
     drop_repeats,
     group_split,
@@ -394,3 +397,55 @@ def test_a_spin_broken_guess_separates_hydrogen() -> None:
         stretched.get_potential_energy()
     with pytest.raises(FfptError, match="'nonsense' is neither df nor spins"):
         get_calculator("pyscf:HF/sto-3g/nonsense")
+
+
+FOLDER = importlib.resources.files("ffpt_core.datasets") / "data"
+
+
+def test_the_dft_set_is_what_its_card_says() -> None:
+    data = combustion_dft()
+    card = (FOLDER / "combustion-dft.md").read_text()
+    assert data.fingerprint in card
+    assert "CC0" in card
+    assert len((FOLDER / "combustion-dft.npz").read_bytes()) < 1e6
+    assert set(data.groups["reaction"]) == {"01", "09"}
+    assert (data.numbers.reshape(-1, 3) == [8, 8, 1]).all()
+    forces = data.forces.reshape(-1, 3, 3)
+    np.testing.assert_allclose(forces.sum(axis=1), 0, atol=0.02)  # eV/Angstrom: the integration grid is not exact
+    torque = np.cross(data.positions.reshape(-1, 3, 3), forces).sum(axis=1)
+    np.testing.assert_allclose(torque, 0, atol=0.05)
+    # HO2 lies 7.6 to 7.8 eV below its atoms, and no frame below HO2.
+    assert data.energies[data.groups["reaction"] == "09"].min() == pytest.approx(-7.7, abs=0.15)
+    assert data.energies.min() == data.energies[data.groups["reaction"] == "09"].min()
+
+
+def test_the_dft_set_is_smooth_along_the_scan_of_ho2() -> None:
+    """Energy differences between neighbours on the path are the work of the forces: one SCF solution all the way."""
+    data = combustion_dft()
+    doublet = data[data.groups["reaction"] == "09"]
+    positions, forces = doublet.positions.reshape(-1, 3, 3), doublet.forces.reshape(-1, 3, 3)
+    planar = np.abs(positions[:, :, 2]).max(axis=1) < 1e-6
+    bond = np.linalg.norm(positions[:, 1] - positions[:, 2], axis=1)
+    angle = np.degrees(np.arccos((positions[:, 1, 0] - positions[:, 2, 0]) / bond))
+    on_path = planar & (np.abs(angle - 105.0 - 8.0 * (bond - 0.85) / 2.45) < 0.01)
+    order = np.flatnonzero(on_path)[np.argsort(bond[on_path])]
+    far = order[bond[order] > 1.9]
+    assert len(far) >= 5
+    way = np.diff(positions[far], axis=0)
+    work = -0.5 * ((forces[far][1:] + forces[far][:-1]) * way).sum(axis=(1, 2))
+    np.testing.assert_allclose(np.diff(doublet.energies[far]), work, atol=0.01)
+
+
+def test_the_dft_set_is_our_own() -> None:
+    if not BENCHMARK.is_dir():
+        pytest.skip("the combustion benchmark is not here")
+
+    def distances(data: Dataset) -> np.ndarray:
+        positions = data.positions.reshape(-1, 3, 3)
+        return np.linalg.norm(positions[:, [0, 0, 1]] - positions[:, [1, 2, 2]], axis=2)
+
+    theirs = Dataset.concatenate(
+        [read(BENCHMARK / f"{stem}.npz") for stem in ("01_irc", "01_aimd", "09_irc", "09_aimd")]
+    )
+    away, _ = cKDTree(distances(theirs)).query(distances(combustion_dft()))
+    assert away.min() > 1e-6

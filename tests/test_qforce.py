@@ -226,7 +226,11 @@ def test_couplings_are_terms_of_their_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(sum(terms.values()), teacher.energies_and_forces(frames)[0], rtol=1e-12)
 
 
-def gromacs(folder: Path, function: int = 1, values: str = "0.0962050 511168") -> Path:
+HARMONIC_ANGLE = "     2      1      3      1    105.04063    448.27054"
+UREY_BRADLEY = "     2      1      3      5    105.04063    448.27054    0.1520000    20000.000"
+
+
+def gromacs(folder: Path, function: int = 1, values: str = "0.0962050 511168", angle: str = HARMONIC_ANGLE) -> Path:
     """gas.top, water_qforce.itp and gas.gro."""
     (folder / "water_qforce.itp").write_text(
         f"""[ atomtypes ]
@@ -247,7 +251,7 @@ water      3
      1      3      {function} {values}
 
 [ angles ]
-     2      1      3      1    105.04063    448.27054
+{angle}
 """
     )
     path = folder / "gas.top"
@@ -264,9 +268,18 @@ water      3
 def test_gromacs_and_openmm_files_are_one_force_field(tmp_path: Path) -> None:
     from_xml = read_qforce(qforce_xml(tmp_path, BOND_HARMONIC, ANGLE))
     from_top = read_qforce(gromacs(tmp_path))
+    assert from_top.bonds.tolist() == from_xml.bonds.tolist()
     frames = rattled(from_xml, 20)
     for one, other in zip(from_top.energies_and_forces(frames), from_xml.energies_and_forces(frames), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+def test_urey_bradley_terms_are_no_bonds(tmp_path: Path) -> None:
+    plain, urey = (read_qforce(gromacs(tmp_path, angle=angle)) for angle in (HARMONIC_ANGLE, UREY_BRADLEY))
+    assert urey.bonds.tolist() == plain.bonds.tolist() == [[0, 1], [0, 2]]
+    frames = rattled(plain, 5)
+    apart = np.linalg.norm(frames[:, 1] - frames[:, 2], axis=1) / 10 - 0.152
+    np.testing.assert_allclose(energies(urey, frames) - energies(plain, frames), 10_000 * apart**2, atol=1e-6)
 
 
 def test_what_a_teacher_does_not_have_is_refused_by_name(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_the_command_writes_data_record_and_picture(tmp_path: Path) -> None:
 
     teacher = aspirin()
     teacher.save(tmp_path / "aspirin")
-    command(str(tmp_path / "aspirin"), tmp_path / "out.npz", frames=200, sigma=0.1, seed=5)
+    command([str(tmp_path / "aspirin")], tmp_path / "out.npz", frames=200, sigma=0.1, seed=5)
     data = Dataset.load(tmp_path / "out.npz")
     assert data.fingerprint == rattle_and_label(teacher, 200, 0.1, 5).fingerprint
     record = json.loads((tmp_path / "out.json").read_text())
@@ -186,10 +186,10 @@ def test_the_command_compares_with_frames_of_the_same_atoms_only(tmp_path: Path)
 
     teacher = aspirin()
     rattle_and_label(teacher, 20, 0.05).save(tmp_path / "md.npz")
-    command("aspirin", tmp_path / "out.npz", frames=20, compare=tmp_path / "md.npz")
+    command(["aspirin"], tmp_path / "out.npz", frames=20, compare=tmp_path / "md.npz")
     assert "md" in json.loads((tmp_path / "out.json").read_text())["distances"]
     Dataset.from_arrays(teacher.numbers[::-1], teacher.atoms.positions[None]).save(tmp_path / "other.npz")
     with pytest.raises(FfptError, match="other atoms"):
-        command("aspirin", tmp_path / "out.npz", frames=20, compare=tmp_path / "other.npz")
+        command(["aspirin"], tmp_path / "out.npz", frames=20, compare=tmp_path / "other.npz")
     with pytest.raises(FfptError, match="npz"):
-        command("aspirin", tmp_path / "out.xyz", frames=20)
+        command(["aspirin"], tmp_path / "out.xyz", frames=20)

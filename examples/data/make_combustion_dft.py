@@ -43,16 +43,15 @@ TARGET = Path(__file__).resolve().parents[2] / "ffpt_core" / "datasets" / "data"
 
 @dataclass(frozen=True)
 class Surface:
-    """A reaction of O, O, H and the spin of its surface."""
+    """The spin of a surface, and the guesses (unpaired electrons of O, O, H) of which the lowest solution counts."""
 
-    equation: str
     multiplicity: int
-    spins: str
+    guesses: tuple[str, ...]
 
 
 SURFACES = {
-    "09": Surface("HO2 -> H + O2", 2, "1,1,-1"),
-    "01": Surface("OH + O -> H + O2", 4, "1.5,1,0.5"),
+    "09": Surface(2, ("1,1,-1",)),
+    "01": Surface(4, ("2,1,0", "1,1,1")),  # O + OH, and O2 + H: each side has solutions that the other guess misses
 }
 
 
@@ -76,9 +75,9 @@ def on_path(reaction: str, place: float) -> tuple[float, float, float]:
     if reaction == "09":  # the H leaves, and the O-O bond shortens from that of HO2 to that of O2
         r_oh = 0.85 + 2.45 * place
         return 1.21 + 0.105 / (1 + np.exp((r_oh - 1.6) / 0.15)), r_oh, 105.0 + 8.0 * place
-    # Bond orders that add up to one (Johnston's bond energy-bond order path), r = r_e - a ln n.
-    order = 0.03 + 0.94 * place
-    return 1.21 - 0.5 * np.log(order), 0.97 - 0.5 * np.log(1 - order), 112.0
+    # Bond orders n that add up to one, r = r_e - a ln n (Johnston's bond energy-bond order path).
+    order = 1 / (1 + np.exp(5.0 - 10.0 * place))
+    return 1.21 - 0.35 * np.log(order), 0.97 - 0.35 * np.log(1 - order), 112.0
 
 
 def fragments(rng: np.random.Generator) -> np.ndarray:
@@ -117,16 +116,18 @@ def geometries(reaction: str, count: int) -> np.ndarray:
     return np.array(frames).astype(np.float32).astype(np.float64)
 
 
-def batch(reaction: str, positions: np.ndarray, output: Path) -> Dataset:
-    """Labels of some frames, in a file that a later run finds."""
+def batch(reaction: str, positions: np.ndarray, work: Path, start: int) -> Dataset:
+    """Labels of some frames, the lowest of all guesses; in files that a later run finds."""
     surface = SURFACES[reaction]
-    job = Job(
-        Dataset.from_arrays(NUMBERS, positions),
-        f"pyscf:{LEVEL}/spins={surface.spins}",
-        multiplicity=surface.multiplicity,
-        skip_failed=True,
-    )
-    return label(job, output, quiet=True)
+    solutions = []
+    for index, spins in enumerate(surface.guesses):
+        name = f"pyscf:{LEVEL}/spins={spins}"
+        job = Job(Dataset.from_arrays(NUMBERS, positions), name, multiplicity=surface.multiplicity)
+        solutions.append(label(job, work / f"{reaction}-{start:03d}-{index}.npz", quiet=True))
+    energies = np.array([solution.energies for solution in solutions])
+    forces = np.array([solution.forces.reshape(-1, 3, 3) for solution in solutions])
+    best, frames = energies.argmin(axis=0), np.arange(len(positions))
+    return Dataset.from_arrays(NUMBERS, positions, energies[best, frames], forces[best, frames], level=LEVEL)
 
 
 def free_atoms() -> dict[int, float]:
@@ -155,12 +156,12 @@ def main(work: Path) -> None:
         for reaction in FRAMES:
             some = positions[reaction][start : start + BATCH]
             if len(some):
-                parts[reaction].append(batch(reaction, some, work / f"{reaction}-{start:03d}.npz"))
+                parts[reaction].append(batch(reaction, some, work, start))
                 console.print(f"reaction {reaction}: {start + len(some)} of {FRAMES[reaction]}")
     atoms = free_atoms()
     surfaces = []
     for reaction, pieces in parts.items():
-        frames = Dataset.concatenate(pieces, level=LEVEL)
+        frames = Dataset.concatenate(pieces)
         frames = dataclasses.replace(frames, energies=frames.energies - shift_energies(frames, atoms))
         surfaces.append(kept(reaction, frames))
     Dataset.concatenate(surfaces).save(TARGET, precision="float32")
@@ -174,7 +175,7 @@ CARD = """# combustion-dft.npz
 | | |
 | --- | --- |
 | level | wB97X/def2-TZVP (J.-D. Chai, M. Head-Gordon, J. Chem. Phys. 128, 084106 (2008); F. Weigend, R. Ahlrichs, Phys. Chem. Chem. Phys. 7, 3297 (2005)), unrestricted Kohn-Sham with density fitting, PySCF {pyscf}, default grids |
-| spin | multiplicity 2 from a guess with opposite spins on O2 and H (broken symmetry where it is lower), multiplicity 4 |
+| spin | multiplicity 2 from a guess with opposite spins on O2 and H (broken symmetry where it is lower); multiplicity 4, the lower of the solutions from the guesses O + OH and O2 + H |
 | geometries | made for this set, a third each: along a path, around it (0.08 A in O-O, 0.12 A in O-H, 25 degrees), and {temperature:g} K dynamics of HO2 with the Q-Force teacher (reaction 9) or an atom near a vibrating OH or O2 (reaction 1) |
 | energy zero | free atoms at this level: O {oxygen:.6f} eV, H {hydrogen:.6f} eV |
 | groups | reaction: 09 or 01 |

@@ -8,7 +8,7 @@ does not have, to know the elements and bonds, and to put the zero of energy whe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from ase import Atoms
@@ -29,7 +29,11 @@ _MORSE_OF_QFORCE = "D*(1-exp(-b*(r-r0)))^2;b=sqrt(k/(2*D))"
 _MASS_TOLERANCE = 0.1  # amu
 
 
-def _read_system(path: Path) -> openmm.System:
+Bonds = list[tuple[int, int]]
+
+
+def _read_system(path: Path) -> tuple[openmm.System, Bonds]:
+    """The System of a file, and the pairs that its bond forces join."""
     mm = import_openmm()
     try:
         system = mm.XmlSerializer.deserialize(path.read_text())
@@ -39,14 +43,16 @@ def _read_system(path: Path) -> openmm.System:
         raise FfptError(f"{path} is not a System that OpenMM reads: {' '.join(str(error).split())}") from error
     if not isinstance(system, mm.System):
         raise FfptError(f"{path} holds a {type(system).__name__}, not a System")
-    return system
+    return system, _bonds(system)
 
 
-def _read_gromacs(path: Path) -> openmm.System:
+def _read_gromacs(path: Path) -> tuple[openmm.System, Bonds]:
+    """The System of a topology, and its bonds: among its bond forces there are Urey-Bradley terms too."""
     mm = import_openmm()
     try:
         topology = mm.app.GromacsTopFile(str(path))
-        return topology.createSystem(nonbondedMethod=mm.app.NoCutoff, constraints=None, removeCMMotion=False)
+        system = topology.createSystem(nonbondedMethod=mm.app.NoCutoff, constraints=None, removeCMMotion=False)
+        return system, sorted((first.index, second.index) for first, second in topology.topology.bonds())
     except OSError as error:
         raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
     except (mm.OpenMMException, ValueError, KeyError, IndexError) as error:
@@ -83,7 +89,7 @@ def _symbols(system: openmm.System, atoms: Atoms) -> tuple[str, ...]:
     return tuple(atoms.symbols)
 
 
-def _bonds(system: openmm.System) -> list[tuple[int, int]]:
+def _bonds(system: openmm.System) -> Bonds:
     """Pairs that a bond force joins."""
     mm = import_openmm()
     pairs = set()
@@ -150,10 +156,10 @@ def read_qforce(path: Path, geometry: Path | None = None, name: str = "") -> Tea
     readers = {".xml": _read_system, ".top": _read_gromacs}
     if path.suffix not in readers:
         raise FfptError(f"{path}: Q-Force teachers are read from .xml (OpenMM) and .top (GROMACS)")
-    system = readers[path.suffix](path)
+    system, bonds = readers[path.suffix](path)
     source = _structure(path, geometry)
     try:
-        atoms = ase.io.read(source, index=0)
+        atoms = cast("Atoms", ase.io.read(source, index=0))  # one index gives one Atoms
     except (OSError, UnknownFileTypeError, ValueError, KeyError, IndexError) as error:
         raise FfptError(f"cannot read {source} as a geometry: {error}") from error
     symbols = _symbols(system, atoms)
@@ -165,6 +171,6 @@ def read_qforce(path: Path, geometry: Path | None = None, name: str = "") -> Tea
         "versions": versions(("openmm",)),
         "units": {"system.xml": "OpenMM: nm, kJ/mol, amu, e", "relaxed.xyz": "Angstrom"},
     }
-    topology = build_topology(symbols, _bonds(system))
+    topology = build_topology(symbols, bonds)
     start = Teacher(system, topology, Atoms(symbols, atoms.positions), LEVEL, record)
     return relaxed(start, np.asarray(atoms.positions)[None])
