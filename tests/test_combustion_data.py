@@ -126,8 +126,13 @@ def test_turned_forces_are_turned_back(seed: int, degrees: float) -> None:
     turn = Rotation.from_rotvec(np.radians(degrees) * axis / np.linalg.norm(axis))
     positions, forces = frame.positions[0], frame.forces[0]
     back = turned_back(positions, turn.apply(forces))
-    torque = np.cross(positions - positions.mean(axis=0), back).sum(axis=0)
-    np.testing.assert_allclose(torque, 0, atol=1e-3 * np.abs(forces).max())
+    centred = positions - positions.mean(axis=0)
+    torque, moments = np.cross(centred, back).sum(axis=0), centred.T @ back
+    change = np.trace(moments) * np.eye(3) - moments.T
+    # What is left lies about axes that no rotation of the forces reaches: none, but where atoms or forces are in line.
+    assert np.linalg.norm(np.linalg.pinv(change, rcond=0.02) @ torque) < 1e-9
+    if np.linalg.cond(change) < 49:
+        np.testing.assert_allclose(torque, 0, atol=1e-6 * np.abs(forces).max())
     np.testing.assert_allclose(np.linalg.norm(back, axis=1), np.linalg.norm(forces, axis=1), rtol=1e-8)
     right = turned_back(positions, forces)
     np.testing.assert_allclose(right, forces, atol=1e-8 * np.abs(forces).max())

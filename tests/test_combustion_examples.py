@@ -33,12 +33,12 @@ def test_example(tmp_path, script, options) -> None:
         "--model",
         "h2.pt",
         "--length",
-        "0.06",
+        "0.15",
         *options,
     ]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     hills, colvar = read_table(tmp_path / "HILLS"), read_table(tmp_path / "COLVAR")
-    assert hills["time"].tolist() == pytest.approx([0.02, 0.04] if len(hills) == 2 else [0.02, 0.04, 0.06])
-    assert len(colvar) in (30, 31)  # OpenMM computes the forces of the last step only if there is a next one
+    assert hills["time"].tolist() == pytest.approx([0.05, 0.1] if len(hills) == 2 else [0.05, 0.1, 0.15])
+    assert len(colvar) in (75, 76)  # OpenMM computes the forces of the last step only if there is a next one
     assert colvar["cv1"].max() < 2

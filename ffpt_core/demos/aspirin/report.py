@@ -63,7 +63,7 @@ def write_report(folder: Path, settings: Settings, commands: Sequence[str]) -> N
 def _summary(
     settings: Settings, results: dict[str, Any], audits: list[dict[str, Any]], survival: dict[int, Any]
 ) -> str:
-    failures = "; ".join(
+    failed = "; ".join(
         f"at {kelvin} K {failures(survival[kelvin], SCRATCH)} runs from scratch failed and "
         f"{failures(survival[kelvin], FINETUNED)} pre-trained and fine-tuned ones"
         for kelvin in settings.lengths
@@ -73,7 +73,7 @@ def _summary(
         f"epochs; one had first learnt {settings.rattled_frames:,} rattled frames that GAFF-2.11 labelled in seconds. "
         f"Forces on test frames are off by {mae(results, SCRATCH)} meV/Å from scratch and "
         f"{mae(results, FINETUNED)} meV/Å with pre-training. Holes of the energy surface: {holes(audits, SCRATCH)} "
-        f"scans from scratch, {holes(audits, FINETUNED)} with pre-training. In molecular dynamics, {failures}."
+        f"scans from scratch, {holes(audits, FINETUNED)} with pre-training. In molecular dynamics, {failed}."
     )
 
 
