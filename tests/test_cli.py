@@ -146,4 +146,4 @@ def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_unknown_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    assert error_of(capsys, "demo", "benzene") == "no demo is called 'benzene'; there are: aspirin, water"
+    assert error_of(capsys, "demo", "benzene") == "no demo is called 'benzene'; there are: aspirin, water, combustion"

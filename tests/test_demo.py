@@ -1,4 +1,4 @@
-"""The demonstration end to end, a minute's worth of it: every command of the method, and the page."""
+"""Demonstrations end to end, a minute's worth of each: every command of the method, and the page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from ffpt_core.cli.main import main
-from ffpt_core.demos.study import RUNS
-from ffpt_core.files import read_json
+from ffpt_core.demos import combustion
+from ffpt_core.demos.combustion.report import write_report
+from ffpt_core.demos.study import FINETUNED, RUNS, SCRATCH
+from ffpt_core.files import read_json, write_json
 
 
 def test_quick_demo_writes_its_page_and_continues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,3 +35,28 @@ def test_quick_demo_writes_its_page_and_continues(tmp_path: Path, capsys: pytest
 
     assert main(["demo", "aspirin", "--quick", "--seed", "1", "--output", str(tmp_path)]) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_quick_combustion_says_what_was_seen_and_what_was_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "combustion", "--quick", "--output", str(tmp_path)]) == 0, capsys.readouterr().err
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 6
+    assert "not measured" not in page.lower()
+    species = read_json(tmp_path / "analysis" / "species.json")
+    assert set(species["runs"]) == {SCRATCH, FINETUNED}
+    assert species["equation"] == "H + O2 -> HO2" and species["equation"].replace(">", "&gt;") in page
+    surfaces = read_json(tmp_path / "analysis" / "fes.json")["surfaces"]
+    assert {name: one["n_hills"] for name, one in surfaces.items()} == {SCRATCH: 50, FINETUNED: 50}
+
+    # Had both guards ended their runs before there were hills enough, there would be no such files.
+    for name in ("fes.json", "energy.json"):
+        (tmp_path / "analysis" / name).unlink()
+    species["runs"][SCRATCH]["replicas"][0]["stopped"] = {"time_ps": 0.5, "reason": "two atoms collide"}
+    write_json(tmp_path / "analysis" / "species.json", species)
+    write_report(tmp_path, combustion.Settings(**combustion.QUICK), [])
+    report = read_json(tmp_path / "report.json")
+    assert f"The run {SCRATCH} was stopped at 0.5 ps: two atoms collide." in report["summary"]
+    assert "Not measured" in report["sections"][-1]["text"]
+    assert report["headline"][-1]["value"] == "none: the run was too short"

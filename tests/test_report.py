@@ -20,6 +20,12 @@ from ffpt_core.analysis.style import colours, new_figure, save_figure
 from ffpt_core.errors import FfptError
 from ffpt_core.files import to_json, write_json
 from ffpt_core.report import Report, build_report, render, tables
+from ffpt_plumed.free_energy import Basin, GridChoice, Options, Source, analyse, basin_energy
+from ffpt_plumed.free_energy.analysis import to_record as to_fes_record
+from ffpt_plumed.reactions import reaction
+from ffpt_plumed.species import SpeciesCount
+from ffpt_plumed.species_runs import ReplicaSpecies, Stop, to_record
+from ffpt_plumed.tables import Table, write_table
 
 
 class Page(HTMLParser):
@@ -186,6 +192,39 @@ def test_tables_have_the_numbers_of_the_files(audits: list[dict[str, Any]], stab
     result = {"test": {"energy_mae": 0.00641, "force_mae": 0.0224}, "train_frames": 950, "epochs": 530}
     trained = tables.training_table({"scratch": result | {"training_seconds": 5400.0}}, "On CCSD frames.")
     assert trained.rows == [["scratch", "6.4", "22.4", 950, 530, "90 min"]]
+
+
+def test_table_of_molecules() -> None:
+    names = np.array(["HO2"] * 6 + ["H + O2"] * 3 + ["O + OH"])
+    count = SpeciesCount(names, frozenset({"HO2", "H + O2"}), 0.5 * np.arange(1, 11))
+    stopped = ReplicaSpecies("run/0", count, Stop(5.0, "two atoms collide"))
+    table = tables.species_table(plain(to_record(reaction(9), {"scratch": [stopped]})))
+    assert table.rows == [["scratch", 10, "HO2 60 %, H + O2 30 %, O + OH 10 %", "10 %", "5.00", "1 of 1"]]
+    assert "H + O2 -> HO2" in table.caption
+
+
+@pytest.mark.parametrize(("distance", "barrier"), [(0.7, r"\d\.\d"), (3.0, r"at least 10\.0")])
+def test_table_of_free_energies(distance: float, barrier: str, tmp_path: Path) -> None:
+    """Two hills of 5 kJ/mol in one well and one in another; far apart, nothing is known of the way between them."""
+    hills = Table(
+        ("time", "x", "sigma_x", "height", "biasf"),
+        {"multivariate": "false"},
+        np.array([[float(time), x, 0.2, 5.0, -1.0] for time, x in enumerate((0.0, distance, 0.0))]),
+    )
+    write_table(tmp_path / "HILLS", hills)
+    basins = (Basin("left", {"x": (-0.3, 0.3)}), Basin("right", {"x": (distance - 0.3, distance + 0.3)}))
+    grid = GridChoice((-1.0,), (distance + 1.0,), None, (0.05,))
+    options = Options(temperature=300.0, grid=grid, basins=basins, estimates=2)
+    surface = analyse(Source((tmp_path / "HILLS",)), options)
+    surfaces = {"tuned": to_fes_record(surface, options, 1.0)}
+    table = tables.fes_table(plain({"unit": "kJ/mol", "within": 40.0, "surfaces": surfaces}))
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert row["Potential"] == "tuned" and row["Hills"] == 3 and row["Time (ps)"] == "2.0"
+    assert row["Minimum"] == "x 0.00"
+    assert re.fullmatch(barrier, str(row["Barrier (kJ/mol)"]))
+    expected = basin_energy(surface.fes, basins[1], 300.0) - basin_energy(surface.fes, basins[0], 300.0)
+    assert float(str(row["right over left (kJ/mol)"])) == pytest.approx(expected, abs=0.051)
+    assert 4.0 < expected < 6.0
 
 
 def test_folder_without_report_is_shown_as_found(

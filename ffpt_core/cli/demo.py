@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-STUDIES = ("aspirin", "water")
+STUDIES = ("aspirin", "water", "combustion")
 """Each is a package of ffpt_core.demos with a function run, its Settings, and QUICK ones."""
 
 
@@ -26,6 +26,7 @@ def demo(
     Example:
       ffpt demo aspirin -o demo/
       ffpt demo water -o demo-water/
+      ffpt demo combustion -o demo-combustion/
     """
     from ffpt_core.errors import FfptError
     from ffpt_core.progress import console

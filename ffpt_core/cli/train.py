@@ -19,6 +19,9 @@ def train(
     test: Annotated[Path | None, typer.Option(help="Frames to test on at the end.")] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of ffpt data split, in place of the two numbers.")] = None,
     start: Annotated[Path | None, typer.Option(help="Potential to fine-tune; without it: random weights.")] = None,
+    shifts: Annotated[
+        str | None, typer.Option(help="Energies of the elements: auto, fit, or keep, for data with their zero.")
+    ] = None,
     n_features: Annotated[int | None, typer.Option(help="Of a new network; default 128.")] = None,
     n_layers: Annotated[int | None, typer.Option(help="Of a new network; default 3.")] = None,
     cutoff: Annotated[float | None, typer.Option(help="Of a new network, Angstrom; default 5.")] = None,
@@ -71,7 +74,7 @@ def train(
         "loss": {"kind": loss},
     }
     top = {
-        "start": start, "output": output, "epochs": epochs, "frames_per_epoch": frames_per_epoch,
+        "start": start, "shifts": shifts, "output": output, "epochs": epochs, "frames_per_epoch": frames_per_epoch,
         "learning_rate": learning_rate, "batch_size": batch_size, "gradient_clip": gradient_clip,
         "ema": ema, "precision": precision,
         "seed": seed, "device": device, "threads": threads, "kernel": kernel,

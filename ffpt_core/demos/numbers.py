@@ -22,3 +22,23 @@ def failures(survival: Mapping[str, Any], name: str) -> str:
     """Such as "2 of 4", from stability.json of ``ffpt analyze stability``."""
     curve = survival["survival"][name]
     return f"{curve['n_failed']} of {curve['n_replicas']}"
+
+
+def unphysical(species: Mapping[str, Any], name: str) -> str:
+    """Such as "1.2 %", from species.json of ``ffpt analyze species``: frames with molecules that cannot be."""
+    return f"{100 * species['runs'][name]['pooled']['unphysical_fraction']:.3g} %"
+
+
+def free_energy(fes: Mapping[str, Any] | None, name: str, basin: str) -> str:
+    """Such as "at least 187.2 kJ/mol", of a basin over the first, from fes.json of ``ffpt analyze fes``."""
+    if fes is None or name not in fes["surfaces"]:
+        return "none: the run was too short"
+    surface = fes["surfaces"][name]
+    least = "at least " if surface["path"]["is_lower_bound"] else ""
+    return f"{least}{surface['basins'][basin]['difference']:.0f} {fes['unit']}"
+
+
+def temperatures(energy: Mapping[str, Any] | None) -> str:
+    """Such as "from scratch 311 K, pre-trained 305 K", from energy.json of ``ffpt analyze energy``."""
+    means = {label: [run["temperature_k"] for run in runs] for label, runs in (energy or {}).items()}
+    return ", ".join(f"{label} {sum(one) / len(one):.0f} K" for label, one in means.items()) or "not measured"

@@ -60,6 +60,21 @@ _KNOWN: tuple[tuple[str, str, Callable[[Any], Table] | None, tuple[tuple[str, st
         tables.water_geometry_table,
         (("geometry.png", "O-H bonds and H-O-H angles over time."),),
     ),
+    (
+        "species.json",
+        "Molecules of a reaction",
+        tables.species_table,
+        (("species.png", "Molecules over time (a cross: stopped by a guard), and the fraction of unphysical frames."),),
+    ),
+    (
+        "fes.json",
+        "Free energies",
+        tables.fes_table,
+        (
+            ("fes.png", "Free energy surfaces with the path of the lowest barrier."),
+            ("convergence.png", "Differences between estimates over time."),
+        ),
+    ),
     ("energy.json", "Temperature and energy", tables.temperatures_table, (("energy.png", "Temperature and energy."),)),
 )
 """File that stands for a result, title of its section, its table, and pictures beside it with captions."""

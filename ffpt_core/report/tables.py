@@ -201,6 +201,61 @@ def water_geometry_table(record: Mapping[str, Any], caption: str = "") -> Table:
     )
 
 
+def species_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Molecules of each run of a reaction, from the species.json of ``ffpt analyze species``."""
+    rows: list[list[Cell]] = []
+    for label, run in record["runs"].items():
+        pooled = run["pooled"]
+        frequent = list(pooled["fractions"].items())[:4]
+        first = pooled["first_unphysical_ps"]
+        rows.append(
+            [
+                label,
+                pooled["n_frames"],
+                ", ".join(f"{name} {_percent(fraction)}" for name, fraction in frequent),
+                _percent(pooled["unphysical_fraction"]),
+                None if first is None else f"{first:.2f}",
+                f"{pooled['n_stopped']} of {pooled['n_replicas']}",
+            ]
+        )
+    columns = ["Potential", "Frames", "Most frequent", "Unphysical", "First unphysical (ps)", "Stopped by a guard"]
+    allowed = ", ".join(record["allowed"])
+    caption = caption or f"Molecules by their bonds in runs of {record['equation']}; all but {allowed} are unphysical."
+    return Table(columns=columns, rows=rows, caption=caption)
+
+
+def fes_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Minimum, barrier, basins and convergence of each free energy, from the fes.json of ``ffpt analyze fes``."""
+    unit, surfaces = record["unit"], record["surfaces"]
+    basins = {name: one["relative_to"] for surface in surfaces.values() for name, one in surface["basins"].items()}
+    rows: list[list[Cell]] = []
+    for label, surface in surfaces.items():
+        minima, path, settled = surface["minima"], surface["path"], surface["convergence"]
+        where = ", ".join(f"{name} {_decimals(minima[0][name])}" for name in surface["variables"]) if minima else None
+        row: list[Cell] = [label, f"{surface['time_ps']:,.1f}", surface["n_hills"], where]
+        row += [None, None] if path is None else [_barrier(path, "barrier"), _barrier(path, "reverse_barrier")]
+        for name in basins:
+            basin = surface["basins"].get(name)
+            row.append(None if basin is None else _decimals(basin["difference"], 1))
+        rows.append([*row, _decimals(settled["rms_from_previous"][-1], 1)])
+    differences = [f"{name} over {other} ({unit})" for name, other in basins.items()]
+    columns = ["Potential", "Time (ps)", "Hills", "Minimum", f"Barrier ({unit})", f"Back ({unit})"]
+    caption = caption or (
+        f"Free energies from hills: the lowest barrier, and the RMS change of the last of the estimates over time up "
+        f"to {record['within']:g} {unit} above the minimum. At least: the run was not everywhere on the way."
+    )
+    return Table(columns=[*columns, *differences, f"Last change ({unit})"], rows=rows, caption=caption)
+
+
+def _barrier(path: Mapping[str, Any], name: str) -> str:
+    return f"{'at least ' if path['is_lower_bound'] else ''}{_decimals(path[name], 1)}"
+
+
+def _percent(fraction: float) -> str:
+    """A share as 12.3 %, small ones with two digits."""
+    return f"{100.0 * fraction:.3g} %"
+
+
 def _milli(value: float | None) -> str | None:
     """An error in eV as meV."""
     return None if value is None else f"{1000.0 * value:.1f}"
