@@ -150,19 +150,20 @@ class PotentialModule(lightning.LightningModule):
         self._validation = self._evaluation_of(self.current_potential())
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Sums of absolute and squared errors of the weights that would be saved now."""
+        """Sums of the errors of the weights that would be saved now, and of their losses."""
         energy, force = self.errors(batch, self._validation)
+        energy_loss, force_loss = loss_terms(self.configuration.loss, energy, force)
         self._add("energy_mae", energy.abs().mean(), len(energy))
-        self._add("energy_mse", energy.square().mean(), len(energy))
+        self._add("energy_loss", energy_loss, len(energy))
         self._add("force_mae", force.abs().mean(), len(force))
-        self._add("force_mse", force.square().mean(), len(force))
+        self._add("force_loss", force_loss, len(force))
 
     def on_validation_epoch_end(self) -> None:
-        """One row of history: the errors, the weighted squared error that plateau and best weights go by."""
+        """One row of history: the errors, and the loss that plateau and best weights go by: of the kind trained on."""
         row = {name: self._mean(name) for name in ("train_loss", "energy_mae", "force_mae")}
         loss = self.configuration.loss
-        row["validation_loss"] = loss.energy_weight * self._mean("energy_mse") + loss.force_weight * self._mean(
-            "force_mse"
+        row["validation_loss"] = loss.energy_weight * self._mean("energy_loss") + loss.force_weight * self._mean(
+            "force_loss"
         )
         row["learning_rate"] = self._optimizer.param_groups[0]["lr"]
         row["epoch"] = self.current_epoch + 1
