@@ -32,7 +32,7 @@ def unphysical(species: Mapping[str, Any], name: str) -> str:
 def free_energy(fes: Mapping[str, Any] | None, name: str, basin: str) -> str:
     """Such as "at least 187.2 kJ/mol", of a basin over the first, from fes.json of ``ffpt analyze fes``."""
     if fes is None or name not in fes["surfaces"]:
-        return "none: the run was too short"
+        return "not known, the run was too short"
     surface = fes["surfaces"][name]
     least = "at least " if surface["path"]["is_lower_bound"] else ""
     return f"{least}{surface['basins'][basin]['difference']:.0f} {fes['unit']}"

@@ -87,12 +87,17 @@ def _summary(settings: Settings, results: _Results) -> str:
         f"Two potentials saw the same {settings.n_train} DFT frames of HO2 and of H leaving it; one had first learnt "
         f"{settings.rattled_frames:,} rattled molecules of eight species, which a force field labelled. Forces on test "
         f"frames are off by {mae(training, SCRATCH)} meV/Å from scratch and {mae(training, FINETUNED)} meV/Å with "
-        f"pre-training. In {settings.length:g} ps of metadynamics at {TEMPERATURE} K molecules that the reaction "
-        f"cannot make are in {unphysical(results.species, SCRATCH)} of the frames from scratch and in "
-        f"{unphysical(results.species, FINETUNED)} with pre-training. {_stops(results)} Free energy of {APART} over "
-        f"{BOUND}: {free_energy(results.fes, SCRATCH, APART)} from scratch, "
-        f"{free_energy(results.fes, FINETUNED, APART)} with pre-training."
+        f"pre-training. Of {settings.length:g} ps of metadynamics at {TEMPERATURE} K the run from scratch lasted "
+        f"{_lasted(results, SCRATCH)} and the one with pre-training {_lasted(results, FINETUNED)}; molecules that the "
+        f"reaction cannot make are in {unphysical(results.species, SCRATCH)} and "
+        f"{unphysical(results.species, FINETUNED)} of their frames. {_stops(results)} Free energy of {APART} over "
+        f"{BOUND} with pre-training: {free_energy(results.fes, FINETUNED, APART)}; from scratch: "
+        f"{free_energy(results.fes, SCRATCH, APART)}."
     )
+
+
+def _lasted(results: _Results, name: str) -> str:
+    return f"{results.runs[name]['replicas'][0]['time_ps']:.3g} ps"
 
 
 def _stops(results: _Results) -> str:
@@ -115,12 +120,14 @@ def _headline(results: _Results) -> list[Headline]:
             detail=f"from scratch {mae(training, SCRATCH)} meV/Å",
         ),
         Headline(
-            label="Bonds of HO2 with a hole", value=holes(audits, FINETUNED), detail=f"scratch {holes(audits, SCRATCH)}"
+            label="Bonds of HO2 with a hole",
+            value=holes(audits, FINETUNED),
+            detail=f"from scratch {holes(audits, SCRATCH)}",
         ),
         Headline(
-            label="Frames with unphysical molecules",
-            value=unphysical(results.species, FINETUNED),
-            detail=f"from scratch {unphysical(results.species, SCRATCH)}",
+            label="Metadynamics: lasted, unphysical frames",
+            value=f"{_lasted(results, FINETUNED)}, {unphysical(results.species, FINETUNED)}",
+            detail=f"from scratch {_lasted(results, SCRATCH)}, {unphysical(results.species, SCRATCH)}",
         ),
         Headline(
             label=f"Free energy of {APART} over {BOUND}",

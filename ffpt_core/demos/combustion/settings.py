@@ -47,7 +47,7 @@ class Settings:
     n_validation: int = 20
     n_features: int = 64
     epochs: int = 300
-    length: float = 100.0
+    length: float = 200.0
     seed: int = 0
 
 
