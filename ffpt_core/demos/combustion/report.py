@@ -216,7 +216,9 @@ def _free_energies(results: _Results) -> Section:
             "Hills heat, so the temperature comes first: "
             f"{temperatures(results.energy)}, for a thermostat of {TEMPERATURE} K. On the benchmark's path (Guan et "
             "al., wB97X-V/cc-pVTZ) H + O2 are 221 kJ/mol above HO2 in energy; the free energy is lower by the room "
-            f"that the walls leave to H.{left_out} One run each: a second one, of another seed, is the honest test."
+            f"that the walls leave to H.{left_out} "
+            "Where both variables are one, H is between both O: the top of the way from one O to the other, so a minimum "
+            "there is a hole. One run each: a second one, of another seed, is the honest test."
         ),
         tables=[temperatures_table(results.energy), fes_table(results.fes)],
         figures=[

@@ -18,7 +18,7 @@ TEMPERATURE = 300
 """K."""
 
 BOUND, APART = "HO2", "H + O2"
-BASINS = {BOUND: "cv1:0.6:1.5", APART: "cv1:-0.1:0.3,cv2:-0.1:0.3"}
+BASINS = {BOUND: "cv1:0.6:1.5,cv2:-0.1:0.5", APART: "cv1:-0.1:0.3,cv2:-0.1:0.3"}
 """Regions of the variables: the numbers of bonds of H with the first O, cv1, and with the second, cv2. HO2 begins with
 H on the first; the same molecule with H on the second is left out."""
 
@@ -43,10 +43,10 @@ class Settings:
 
     rattled_frames: int = 20_000
     passes: int = 10
-    n_train: int = 180
-    n_validation: int = 20
+    n_train: int = 28
+    n_validation: int = 4
     n_features: int = 64
-    epochs: int = 300
+    epochs: int = 1000
     length: float = 200.0
     seed: int = 0
 
@@ -54,10 +54,10 @@ class Settings:
 QUICK = {
     "rattled_frames": 2000,
     "passes": 2,
-    "n_train": 60,
-    "n_validation": 10,
+    "n_train": 24,
+    "n_validation": 4,
     "n_features": 16,
-    "epochs": 20,
+    "epochs": 40,
     "length": 2.5,
 }
 """A minute's worth."""
