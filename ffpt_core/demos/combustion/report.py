@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,8 @@ def _stops(results: _Results) -> str:
         for one in results.species["runs"][name]["replicas"]
         if one["stopped"] is not None
     ]
-    return " ".join(stopped) or "Neither run was stopped by its guard."
+    # Reasons are written for logs, without the sign of the unit.
+    return re.sub(r"(?<=\d) A\b", " Å", " ".join(stopped)) or "Neither run was stopped by its guard."
 
 
 def _headline(results: _Results) -> list[Headline]:
@@ -184,7 +186,6 @@ def _scans(audits: list[dict[str, Any]]) -> Section:
         tables=[holes_table(audits), costs_table(audits, "bond O0-H2"), costs_table(audits, "bond O0-O1")],
         figures=[
             Figure(path="scans/scans.png", caption="O-H, O-O and O-O-H angle of HO2; its relaxed geometry is zero."),
-            Figure(path="scans/audit.png", caption="Lowest energy beyond the physical range; cross: a hole."),
         ],
         files=[Link(path="scans/audit.json")],
     )
@@ -216,9 +217,9 @@ def _free_energies(results: _Results) -> Section:
             "Hills heat, so the temperature comes first: "
             f"{temperatures(results.energy)}, for a thermostat of {TEMPERATURE} K. On the benchmark's path (Guan et "
             "al., wB97X-V/cc-pVTZ) H + O2 are 221 kJ/mol above HO2 in energy; the free energy is lower by the room "
-            f"that the walls leave to H.{left_out} "
-            "Where both variables are one, H is between both O: the top of the way from one O to the other, so a minimum "
-            "there is a hole. One run each: a second one, of another seed, is the honest test."
+            f"that the walls leave to H.{left_out} Where both variables are one, H is between both O: the top of the "
+            "way from one O to the other, so a minimum there is a hole. One run each: a second one, of another seed, "
+            "is the honest test."
         ),
         tables=[temperatures_table(results.energy), fes_table(results.fes)],
         figures=[
