@@ -34,7 +34,7 @@ from ffpt_core.units import KCAL_PER_MOL
 LEVEL = "wB97X/def2-TZVP/df"
 NUMBERS = (8, 8, 1)
 BATCH = 20
-FRAMES = {"09": 40, "01": 20}
+FRAMES = {"09": 100, "01": 20}
 TEMPERATURE = 1500.0  # K, of the dynamics of HO2 with the Q-Force teacher
 LIMIT = 3.0  # kcal/mol above what its neighbours say: dropped as another SCF solution
 
@@ -77,7 +77,7 @@ def on_path(reaction: str, place: float) -> tuple[float, float, float]:
         return 1.21 + 0.105 / (1 + np.exp((r_oh - 1.6) / 0.15)), r_oh, 105.0 + 8.0 * place
     # Bond orders n that add up to one, r = r_e - a ln n (Johnston's bond energy-bond order path).
     order = 1 / (1 + np.exp(5.0 - 10.0 * place))
-    return 1.21 - 0.35 * np.log(order), 0.97 - 0.35 * np.log(1 - order), 112.0
+    return 1.21 - 0.35 * np.log(order), 0.97 - 0.35 * np.log(1 - order), 180.0  # collinear on the quartet surface
 
 
 def fragments(rng: np.random.Generator) -> np.ndarray:

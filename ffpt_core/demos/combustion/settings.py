@@ -43,10 +43,10 @@ class Settings:
 
     rattled_frames: int = 20_000
     passes: int = 10
-    n_train: int = 28
-    n_validation: int = 4
+    n_train: int = 70
+    n_validation: int = 10
     n_features: int = 64
-    epochs: int = 1000
+    epochs: int = 400
     length: float = 200.0
     seed: int = 0
 
