@@ -9,13 +9,14 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import typer
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from conftest import small_potential
 from test_training import morse_frames
 
 from ffpt_core import FfptError
-from ffpt_core.cli.main import ORDER, main
+from ffpt_core.cli.main import ORDER, main, make_app
 from ffpt_core.datasets import write
 
 
@@ -40,8 +41,17 @@ def all_sulfur(atoms: Atoms) -> Atoms:
     return changed
 
 
-GROUPS = {"data": ("list", "get", "info", "convert", "split"), "analyze": ("stability", "h-of-r", "energy")}
-PATHS = [(verb, *member) for verb in (*ORDER, "doctor") for member in ([(m,) for m in GROUPS.get(verb, ())] or [()])]
+def _paths() -> list[tuple[str, ...]]:
+    """Every verb, those of groups and of the packages above included."""
+    found: list[tuple[str, ...]] = []
+    for verb, command in typer.main.get_command(make_app()).commands.items():
+        members = getattr(command, "commands", {})
+        shown = [name for name, member in members.items() if not member.hidden]
+        found += [(verb, name) for name in shown] if members else [(verb,)]
+    return found
+
+
+PATHS = _paths()
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
@@ -50,6 +60,7 @@ def test_every_verb_has_help_with_an_example(path: tuple[str, ...], capsys: pyte
     shown = capsys.readouterr().out
     assert "Example" in shown
     assert f"ffpt {' '.join(path)}" in shown
+    assert "\\b" not in shown  # click's marker of a paragraph, which must be that one character and not two
 
 
 def test_help_lists_all_verbs_in_the_order_of_the_work(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def combustion(
     Frames carry the groups reaction, source and trajectory: see --by of `ffpt data split` and `ffpt evaluate`. A
     .json beside the data set counts what was changed.
 
-    \\b
+    \b
     Example:
       ffpt data combustion h2combustion/ -o h2.npz
       ffpt data combustion h2combustion/ --reaction 9 --source irc --without 09-irc-forces -o raw9.npz

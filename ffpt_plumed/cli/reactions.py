@@ -17,7 +17,7 @@ def reactions(
         str | None, typer.Option("--from", help="Start from reactants or products; default: from the one molecule.")
     ] = None,
 ) -> None:
-    r"""List the reactions of hydrogen combustion, or write one's PLUMED input and starting structure.
+    """List the reactions of hydrogen combustion, or write one's PLUMED input and starting structure.
 
     \b
     Examples:

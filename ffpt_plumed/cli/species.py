@@ -24,7 +24,7 @@ def species(
     frame_interval: Interval = None,
     output: Output = Path("analysis"),
 ) -> None:
-    r"""Molecules in each frame of a reaction's runs, and the fraction of frames with some that it cannot make.
+    """Molecules in each frame of a reaction's runs, and the fraction of frames with some that it cannot make.
 
     Molecules are told by bonds (H-H below 1.00, O-H 1.25, O-O 1.65 Angstrom). Reactants, products and all of either in
     contact are allowed, whichever atom of an element is where. Writes species.json and species.png.
