@@ -21,7 +21,7 @@ from ffpt_core.files import atomic_write, fingerprint, read_json
 from ffpt_core.units import NANOMETRE
 from ffpt_openmm.ensemble import Replicas
 from ffpt_openmm.folder import RunFolder
-from ffpt_openmm.models import Model
+from ffpt_openmm.models import Model, PotentialModel, as_model
 from ffpt_openmm.sampling import Sampling
 from ffpt_openmm.settings import MDSettings
 from ffpt_openmm.simulation import MDResult, run_md
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from openmm.app import Topology
 
     from ffpt_core import Potential
-    from ffpt_core.teachers import Teacher
 
 ENGINES: tuple[str, ...] = ("openmm", "ase")
 """What integrates."""
@@ -193,7 +192,7 @@ class BiasedSampling(Sampling):
 
 
 def run_metad(
-    potential: Potential | Teacher | str | os.PathLike[str],
+    potential: Potential | str | os.PathLike[str],
     script: str,
     structure: Atoms,
     folder: str | os.PathLike[str],
@@ -213,7 +212,7 @@ def run_metad(
     length extends it. The centre of mass is held, so the bias must not depend on where the system is.
 
     Args:
-        potential: what moves the atoms, or its file; or a teacher, its folder or its name.
+        potential: what moves the atoms, or its file.
         script: PLUMED input, in its units (nm, kJ/mol, ps), which counts atoms from 1.
         structure: the start, Angstrom.
         folder: of the run.
@@ -231,6 +230,8 @@ def run_metad(
     """
     if engine not in ENGINES:
         raise FfptError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if not isinstance(as_model(potential)[0], PotentialModel):
+        raise FfptError(f"a bias acts on a potential, and {potential} is a teacher")
     if settings.replicas != 1:
         raise FfptError(f"a bias acts on one trajectory, not on {settings.replicas}: run each in a folder of its own")
     kind = _chosen(bias, engine, RunFolder(folder))

@@ -198,6 +198,14 @@ def test_an_undefined_variable_is_refused_at_the_start(tmp_path, potential) -> N
         _run(potential, tmp_path / "run", script, bias="plumed")
 
 
+@pytest.mark.parametrize("engine", ["openmm", "ase"])
+def test_a_teacher_is_refused(tmp_path, engine) -> None:
+    """The energy of a run is that of the model alone, which the Context of a teacher could not tell from the bias."""
+    with pytest.raises(FfptError, match="H2O is a teacher"):
+        _run("H2O", tmp_path / "run", engine=engine)
+    assert not (tmp_path / "run").exists()
+
+
 def test_half_a_line_of_hills_is_refused(tmp_path, potential) -> None:
     (tmp_path / "HILLS").write_text("#! FIELDS time d1 d2 sigma_d1 sigma_d2 height biasf\n 0.1 0.1 0.1 0.1 0.1 1")
     with pytest.raises(FfptError, match=r"the last line of .*HILLS is not complete"):

@@ -137,14 +137,13 @@ class Trajectory:
             return np.concatenate([getattr(segment, name) for segment in segments])
 
         n_atoms = len(self.teacher.atoms)
-        periodic = float(self.teacher.periodic)
         return Dataset(
             numbers=np.tile(self.teacher.numbers, self.n_frames),
             offsets=np.arange(self.n_frames + 1) * n_atoms,
             positions=joined("positions").reshape(-1, 3),
             energies=joined("energies"),
             forces=joined("forces").reshape(-1, 3),
-            cells=np.tile(periodic * self.teacher.atoms.cell.array, (self.n_frames, 1, 1)),
+            cells=np.tile(self.teacher.atoms.cell.array, (self.n_frames, 1, 1)),
             pbc=np.full((self.n_frames, 3), self.teacher.periodic),
             level=self.teacher.level,
         )

@@ -164,7 +164,7 @@ def _errors(results: _Results) -> Section:
             f"Same frames, same number of epochs, same batches; first learning rates {RATES[SCRATCH]:g} and "
             f"{RATES[FINETUNED]:g}. Test frames are of the same kinds as training frames (on the way of H, around it, "
             "vibrations of HO2), so these errors say little about what lies beyond. The network is smaller than the "
-            "paper's, for two cores and a quarter of an hour."
+            "paper's, for two cores and a few minutes."
         ),
         tables=[training_table({name: results.training[name] for name in (SCRATCH, FINETUNED)}, caption)],
         figures=[
