@@ -18,7 +18,7 @@ TEMPERATURE = 300
 
 @dataclass(frozen=True)
 class Settings:
-    """How much of everything; the defaults take fifteen minutes on two cores.
+    """How much of everything; the defaults are meant for a quarter of an hour on two cores.
 
     Args:
         rattled_frames: TIP3P frames of one molecule to pre-train on.
