@@ -50,6 +50,21 @@ def test_audit_counts_all_bonds_and_angles(ethane: Path, tmp_path: Path) -> None
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"all-bonds.png", "all-angles.png", "audit.png"}
 
 
+def test_the_reference_takes_charge_and_multiplicity(tmp_path: Path) -> None:
+    pytest.importorskip("tblite")
+    molecule("O2").write(tmp_path / "o2.xyz")
+
+    def curve(*options: str) -> list[float]:
+        output = tmp_path / "-".join(["out", *options])
+        molecule_of = ["--molecule", str(tmp_path / "o2.xyz")]
+        run(["gfn1=tblite:GFN1-xTB", *molecule_of, "--bond", "0,1", *options, "-o", str(output)])
+        return json.loads((output / "bond-0-1.json").read_text())["energies_ev"]["gfn1"]
+
+    singlet, triplet = curve(), curve("--multiplicity", "3")
+    assert singlet != triplet
+    assert curve("--charge", "1", "--multiplicity", "2") not in (singlet, triplet)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

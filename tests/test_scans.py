@@ -281,3 +281,11 @@ def test_pictures_have_a_panel_a_scan_and_a_curve_a_label(ethanol: Atoms) -> Non
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["springs", "hole"]
     audits = [find_holes(results, label) for label in calculators]
     assert plot_audits(audits).axes[0].get_yticklabels()[0].get_text() == "C0–C1"
+
+
+def test_the_picture_of_one_bond_has_room_for_it(ethanol: Atoms) -> None:
+    (bond, *_) = audit_scans(ethanol, angles="none")
+    audit = find_holes([evaluate_scan(bond, {"springs": Harmonic(ethanol)})], "springs")
+    figure = plot_audits([audit])
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_position().height * figure.get_figheight() > 0.4

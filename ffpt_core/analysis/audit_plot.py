@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _TITLES = {"bond": "Bonds, stretched or compressed", "angle": "Angles, closed or opened"}
 
+_LEAST_HEIGHT = 2.0
+"""Inches of a panel, title, axis and its share of the legend included: small molecules have a row or two."""
+
 
 @style.styled
 def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
@@ -38,7 +41,7 @@ def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
         len(kinds),
         1,
         width=5.4,
-        height=(0.19 * sum(shares) + 0.75 * len(kinds)) / len(kinds),
+        height=max(_LEAST_HEIGHT, (0.19 * sum(shares) + 0.75 * len(kinds)) / len(kinds)),
         gridspec_kw={"height_ratios": shares},
     )
     colours = style.colours([audit.label for audit in audits], audits[0].reference)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,7 @@ def diffusion(
     remove_drift: bool = True,
     is_unwrapped: bool = False,
     name: str = "",
+    advance: Callable[[float], Any] | None = None,
 ) -> Diffusion:
     """The self-diffusion coefficient of selected atoms (Einstein): D = 1/6 d<|r(t) - r(0)|^2>/dt.
 
@@ -104,6 +105,7 @@ def diffusion(
         remove_drift: follow atoms relative to the centre of mass of all atoms.
         is_unwrapped: take the coordinates as they are. They need no cell then, and frames may be far apart.
         name: for tables and pictures.
+        advance: called after each replica with its number of frames, for a progress bar.
 
     Raises:
         FfptError: no cell to unwrap with, frames too far apart for that or not evenly spaced, no atom selected, a
@@ -124,6 +126,8 @@ def diffusion(
         per_atom.append(square_displacements(positions, n_lags))
         weights.append(len(one) - np.arange(n_lags))
         segments += _segment_slopes(positions, spacing, fit)
+        if advance is not None:
+            advance(len(one))
     msd = np.average([part.mean(axis=1) for part in per_atom], axis=0, weights=weights)
     slope, offset = _line(lags, msd, fit)
     segment_error = _standard_error(np.array(segments)) / 6.0

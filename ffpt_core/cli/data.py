@@ -9,14 +9,17 @@ import typer
 
 from ffpt_core.cli.combustion_data import combustion
 from ffpt_core.cli.notes import notes
+from ffpt_core.cli.pack import pack
+from ffpt_core.cli.summaries import show_summary
 from ffpt_core.cli.water_box import water_box
 
 if TYPE_CHECKING:
-    from ffpt_core.datasets import Dataset, Split, Summary
+    from ffpt_core.datasets import Dataset, Split
     from ffpt_core.datasets.records import DataRecord
 
 data = typer.Typer(no_args_is_help=True, help="Get, make, look at, convert and split data sets.")
 data.command("water-box")(water_box)
+data.command()(pack)
 
 File = Annotated[
     Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML, combustion), .traj.")
@@ -26,21 +29,6 @@ LengthUnit = Annotated[str | None, typer.Option(help="Length unit of the file: A
 Level = Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
 EnergyKey = Annotated[str | None, typer.Option(help="Extended XYZ: the key of the energies.")]
 ForcesKey = Annotated[str | None, typer.Option(help="Extended XYZ: the column of the forces.")]
-
-
-def _show(overview: Summary, title: str, stderr: bool = True) -> None:
-    """Print the table of a data set, on standard error where it only accompanies what was asked for."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # As Text, because brackets in the name of a file are no markup.
-    table = Table(title=Text(title), title_justify="left", show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for row in overview.rows():
-        table.add_row(*map(Text, row))
-    Console(stderr=stderr).print(table)
 
 
 def _frames_of(text: str, total: int) -> int:
@@ -132,7 +120,7 @@ def get(
         dataset = read(path, energy_unit=record.energy_unit, length_unit=record.length_unit, level=record.level)
     if output is not None:
         write(dataset, output)
-    _show(summary(dataset), record.title)
+    show_summary(summary(dataset), record.title)
     for label, text in (("cite", record.citation), ("licence", record.licence), ("note", record.note)):
         if text:
             console.print(f"[bold]{label}:[/bold] {text}", soft_wrap=True, highlight=False)
@@ -176,7 +164,7 @@ def info(
     if json:
         typer.echo(to_json(record), nl=False)
     else:
-        _show(overview, str(file), stderr=False)
+        show_summary(overview, str(file), stderr=False)
 
 
 @data.command()
@@ -207,7 +195,7 @@ def convert(
         dataset = drop_repeats(dataset)
         console.print(f"left out {total - len(dataset):,} repeated frames of {total:,}", highlight=False)
     write(dataset, output, prefix)
-    _show(summary(dataset), str(output))
+    show_summary(summary(dataset), str(output))
 
 
 @data.command()
@@ -240,7 +228,7 @@ def join(
     ]
     joined = Dataset.concatenate(named, level=level)
     write(joined, output)
-    _show(summary(joined), str(output))
+    show_summary(summary(joined), str(output))
 
 
 @data.command()

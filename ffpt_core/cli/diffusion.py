@@ -71,6 +71,7 @@ def diffusion(
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.cli.arguments import labelled
     from ffpt_core.files import write_json
+    from ffpt_core.progress import progress_bar
 
     name = None
     groups = replicas_by_label(runs, topology, has_begun, box=box)
@@ -79,12 +80,13 @@ def diffusion(
         name = f"{name} (reference)"
         groups = {name: with_frames(source, topology, box)} | groups
     loaded = physical_by_label(groups, frame_interval, skip)
-    found = {
-        label: analysis.diffusion(
-            trajectories, selection, (fit_start, fit_end), is_unwrapped=unwrapped, name=label
-        )
-        for label, trajectories in loaded.items()
-    }  # fmt: skip
+    fit = (fit_start, fit_end)
+    found = {}
+    with progress_bar("Displacements", sum(len(one) for group in loaded.values() for one in group)) as advance:
+        for label, group in loaded.items():
+            found[label] = analysis.diffusion(
+                group, selection, fit, is_unwrapped=unwrapped, name=label, advance=advance
+            )  # fmt: skip
     kelvin: dict[str, float] = {}
     corrections: dict[str, float] = {}
     if viscosity is not None:

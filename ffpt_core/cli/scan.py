@@ -34,6 +34,8 @@ def scan(
     contact: Annotated[list[str] | None, typer.Option(help="Two atoms that are not bonded: 3,17. Repeatable.")] = None,
     all_bonds: Annotated[bool, typer.Option("--all-bonds", help="Scan every bond, count holes.")] = False,
     all_angles: Annotated[bool, typer.Option("--all-angles", help="Scan every H-X-H angle, count holes.")] = False,
+    charge: Annotated[int, typer.Option(help="Of the molecule (tblite, pyscf).")] = 0,
+    multiplicity: Annotated[int, typer.Option(min=1, help="2S + 1 (tblite, pyscf).")] = 1,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("scans"),
 ) -> None:
     """Scan bonds, angles, dihedrals and contacts, and count holes.
@@ -60,7 +62,9 @@ def scan(
     if not single and not audited:
         raise FfptError("nothing to scan: give --bond, --angle, --dihedral, --contact, --all-bonds or --all-angles")
     specs = labelled_once([*models, *([reference] if reference else [])])
-    calculators: dict[str, Calculator] = {label: get_calculator(spec) for label, spec in specs.items()}
+    calculators: dict[str, Calculator] = {
+        label: get_calculator(spec, charge, multiplicity) for label, spec in specs.items()
+    }
     trusted = labelled(reference)[0] if reference else None
     results = []
     with progress_bar("Scanning", len(single) + len(audited), unit="scans") as advance:

@@ -22,11 +22,12 @@ class Settings:
 
     Args:
         rattled_frames: TIP3P frames of one molecule to pre-train on.
+        packed: of them, in a box in which they only keep their distance.
         n_train: frames of the box to fine-tune on, and to train on from scratch.
         n_validation: more of them, to choose the weights.
         n_test: frames of another trajectory, for errors and for g(r).
         interval: ps between training frames.
-        n_features: of the network: half of the paper's.
+        n_features: of the network: a quarter of the paper's.
         cutoff: of the network, Angstrom; the paper has 5.
         epochs: of fine-tuning, and of training from scratch.
         replicas: MD runs of each potential.
@@ -35,22 +36,23 @@ class Settings:
         seed: of everything.
     """
 
-    rattled_frames: int = 20_000
+    rattled_frames: int = 50_000
+    packed: int = 8
     n_train: int = 150
     n_validation: int = 20
     n_test: int = 200
     interval: float = 0.5
-    n_features: int = 64
+    n_features: int = 32
     cutoff: float = 4.0
-    epochs: int = 40
+    epochs: int = 80
     replicas: int = 2
-    length: float = 5.0
-    nve_length: float = 10.0
+    length: float = 10.0
+    nve_length: float = 20.0
     seed: int = 0
 
 
 QUICK = {
-    "rattled_frames": 2000,
+    "rattled_frames": 4000,
     "n_train": 40,
     "n_validation": 4,
     "n_test": 6,

@@ -1,7 +1,8 @@
 """The steps of the water demonstration.
 
 Teacher: one flexible TIP3P molecule. Reference: a box of 64 flexible SPC/Fw molecules, simulated here. Two potentials
-see the same few frames of it; one of them was pre-trained on rattled frames of the single molecule.
+see the same few frames of it; one of them was pre-trained on rattled frames of the single molecule, packed into boxes
+in which molecules only keep their distance.
 """
 
 from __future__ import annotations
@@ -65,13 +66,18 @@ def _pretraining(settings: Settings) -> list[Step]:
     return [
         step(
             "rattle", f"{settings.rattled_frames:,} rattled frames, labelled by the teacher",
-            "rattle", "teacher", "-o", "rattled.npz", "--frames", settings.rattled_frames, "--seed", settings.seed,
+            "rattle", "teacher", "-o", "rattled.npz", "--frames", settings.rattled_frames, "--sigma-min", 0,
+            "--temperature", 800, "--seed", settings.seed,
+        ),
+        step(
+            "pack", f"Packed into boxes of {settings.packed}",
+            "data", "pack", "rattled.npz", "-o", "packed.npz", "--molecules", settings.packed, "--seed", settings.seed,
         ),
         step(
             "pretrain", "Pre-training on them",
-            "train", "--data", "rattled.npz", "--n-validation", 200, "--loss", "robust", "--schedule", "cosine",
-            "--learning-rate", RATES[PRETRAINED], "--warmup", 200, "--gradient-clip", 500, "--ema", 0.995,
-            "--batch-size", 20, "--epochs", 4, *_network(settings), "--seed", settings.seed, "--threads", 1,
+            "train", "--data", "packed.npz", "--n-validation", 200, "--loss", "robust", "--schedule", "cosine",
+            "--learning-rate", RATES[PRETRAINED], "--warmup", 200, "--gradient-clip", 100, "--ema", 0.995,
+            "--batch-size", 6, "--epochs", 4, *_network(settings), "--seed", settings.seed, "--threads", 1,
             "-o", RUNS[PRETRAINED],
         ),
     ]  # fmt: skip
