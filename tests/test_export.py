@@ -164,7 +164,7 @@ def test_unknown_element_is_refused(tmp_path, potential) -> None:
 
 
 def test_wrong_module_is_never_written(tmp_path, molecule, monkeypatch) -> None:
-    potential = random_potential()
+    potential = random_potential(scale=1.0)
 
     class Wrong(EnergyModule):
         def evaluate(self, positions: torch.Tensor, box: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -174,7 +174,7 @@ def test_wrong_module_is_never_written(tmp_path, molecule, monkeypatch) -> None:
     frames = probe_geometries(molecule.numbers)
     with pytest.raises(FfptError, match=r"off the original one"):
         check_module(Wrong(potential, molecule.numbers), potential, frames)
-    shifted = random_potential()
+    shifted = random_potential(scale=1.0)
     shifted.set_shifts({1: SHIFTS[1] + 1e-4})
     with pytest.raises(FfptError, match=r"off the original one"):
         check_module(ForceModule(shifted, molecule.numbers), potential, frames)

@@ -9,12 +9,13 @@ import openmm as mm
 import pytest
 import torch
 from ase import Atoms
+from ase.build import molecule
 from openmm import app
 from openmm_models import random_potential, rattled, water_box, water_topology
 
 from ffpt_core import FfptError
 from ffpt_core.calculator import FfptCalculator
-from ffpt_core.export import export_torchscript
+from ffpt_core.export import export_torchscript, probe_geometries
 from ffpt_core.fused import evaluator, load_kernel
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_openmm import backends, create_force, create_system, pythonforce
@@ -248,3 +249,18 @@ def test_exported_files(tmp_path, teacher) -> None:
         create_force(path, teacher.topology, periodic=True)
     with pytest.raises(FfptError, match="whole system"):
         create_force(path, teacher.topology, atoms=range(21))
+
+
+def test_a_potential_that_rounds_more_than_others_is_not_taken_for_a_fault_of_the_compiler() -> None:
+    """Large weights amplify rounding; what counts is how far the potential is off its own evaluation in float64."""
+    potential = random_potential(seed=1)
+    with torch.no_grad():
+        for weights in potential.network.parameters():
+            if weights.ndim > 1:
+                weights *= 1.7
+    numbers = molecule("CH3CH2OH").numbers
+    for atoms in probe_geometries(numbers):
+        exact, rounded = (one.energy_and_forces(atoms)[1] for one in (copy.deepcopy(potential).double(), potential))
+        assert np.abs(rounded - exact).max() > 1e-5 * np.abs(exact).max()
+    for kernel in ("auto", "torch"):
+        pythonforce.PotentialFunction(potential, numbers, kernel=kernel)
