@@ -40,7 +40,7 @@ _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 """Largest difference allowed between a compiled and an eager evaluation, relative to the largest value."""
 
 _ROUNDING = 5.0
-"""And this many times what the potential itself is off its own evaluation in double precision: stiff ones round more."""
+"""Added to it: so many times what the potential itself is off its evaluation in double precision."""
 
 _GRID = 2.5
 """Angstrom."""
