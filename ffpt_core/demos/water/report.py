@@ -105,9 +105,8 @@ def _summary(
 ) -> str:
     return (
         f"Two potentials saw the same {settings.n_train} frames of a box of 64 molecules of {REFERENCE}; one had first "
-        f"learnt {settings.rattled_frames:,} rattled frames of a single TIP3P molecule, {settings.packed} to a box in "
-        f"which they feel nothing of each other but a wall at 1.5 Å. Forces on test frames are off by "
-        f"{mae(results, SCRATCH)} meV/Å from scratch and "
+        f"learnt {settings.rattled_frames:,} rattled frames of a single TIP3P molecule, {settings.packed} to a box "
+        f"and without interactions. Forces on test frames are off by {mae(results, SCRATCH)} meV/Å from scratch and "
         f"{mae(results, FINETUNED)} meV/Å with pre-training. Holes on the surface of one molecule: "
         f"{holes(audits, SCRATCH)} scans from scratch, {holes(audits, FINETUNED)} with pre-training. In molecular "
         f"dynamics at {TEMPERATURE} K, {failures(survival, SCRATCH)} runs from scratch failed and "

@@ -22,7 +22,7 @@ class Settings:
 
     Args:
         rattled_frames: TIP3P frames of one molecule to pre-train on.
-        packed: of them, in a box in which they only keep their distance.
+        packed: of them, in a box in which they do not interact.
         n_train: frames of the box to fine-tune on, and to train on from scratch.
         n_validation: more of them, to choose the weights.
         n_test: frames of another trajectory, for errors and for g(r).

@@ -2,7 +2,7 @@
 
 Teacher: one flexible TIP3P molecule. Reference: a box of 64 flexible SPC/Fw molecules, simulated here. Two potentials
 see the same few frames of it; one of them was pre-trained on rattled frames of the single molecule, packed into boxes
-in which molecules only keep their distance.
+in which molecules do not interact.
 """
 
 from __future__ import annotations
