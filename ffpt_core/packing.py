@@ -1,6 +1,8 @@
-"""Frames of single molecules packed into periodic boxes, in which the molecules do not feel each other."""
+"""Frames of single molecules packed into periodic boxes, in which molecules only keep each other at a distance."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from ase import units as ase_units
@@ -17,25 +19,44 @@ _CHUNK = 1_000_000
 """Distances that are held at once."""
 
 
+@dataclass(frozen=True)
+class Wall:
+    """What molecules feel of each other: stiffness / 2 (reach - d)^2 for every two of their atoms nearer than reach.
+
+    Args:
+        reach: Angstrom; hydrogen bonds in water begin at 1.5, all else between molecules further out.
+        stiffness: eV/Angstrom^2.
+    """
+
+    reach: float = 1.5
+    stiffness: float = 20.0
+
+
 def pack(
-    frames: Dataset, n_molecules: int = 8, density: float = 1.0, min_distance: float = 1.5, seed: int = 0
+    frames: Dataset,
+    n_molecules: int = 8,
+    density: float = 1.0,
+    min_distance: float = 1.0,
+    wall: Wall | None = None,
+    seed: int = 0,
 ) -> Dataset:
-    """Boxes of molecules that are near each other and do not interact.
+    """Boxes of molecules that are near each other, and feel nothing of each other but a wall at contact.
 
     A potential that has seen one molecule alone knows nothing of neighbours: its forces in a liquid are those of
     chance, and fine-tuning has to unlearn them first. Pre-trained on such boxes it has the teacher's surface of the
-    molecule whatever is around it, and no interactions to begin with.
+    molecule whatever is around it, no interactions to begin with, and molecules that cannot fall into each other.
 
     Molecules are turned and placed at random, one after the other, where they keep a distance to all atoms that are
-    there already (random sequential addition). Energies are sums over the molecules, forces are turned with them.
+    there already (random sequential addition). Energies are sums over molecules and the wall; forces turn with the
+    molecules.
 
     Args:
         frames: of one isolated molecule, labelled or not. Each is used once, in random order; the last few that do not
             fill a box are left out.
         n_molecules: in a box, a cube.
         density: g/cm3.
-        min_distance: between atoms of different molecules, Angstrom. Nearer than a hydrogen bond a neighbour's atom
-            would be taken for one of the molecule's own, and labels contradict each other.
+        min_distance: between atoms of different molecules, Angstrom.
+        wall: between them; Wall() when None.
         seed: of the order, places and turns.
 
     Returns:
@@ -45,9 +66,12 @@ def pack(
         FfptError: frames of several molecules or of boxes, fewer of them than molecules, an impossible number, or a
             box that is too small or so dense that a molecule found no place.
     """
+    wall = wall or Wall()
     molecule = _molecule(frames)
     if n_molecules < 1 or not density > 0 or not min_distance >= 0:
         raise FfptError("packing needs at least one molecule, a positive density and a distance that is not negative")
+    if not (wall.reach >= 0 and wall.stiffness >= 0):
+        raise FfptError("the wall between molecules needs a reach and a stiffness that are not negative")
     n_boxes = len(frames) // n_molecules
     if n_boxes == 0:
         raise FfptError(f"{len(frames)} frames do not fill a box of {n_molecules} molecules")
@@ -57,17 +81,19 @@ def pack(
     shapes = frames.positions.reshape(len(frames), -1, 3)[chosen].reshape(shape)
     shapes = shapes - shapes.mean(axis=2, keepdims=True)
     edge = _edge(molecule, n_molecules, density)
-    _check_room(shapes, edge, min_distance)
+    _check_room(shapes, edge, max(min_distance, wall.reach))
     positions, turns = np.empty(shape), np.empty((n_boxes, n_molecules, 3, 3))
+    contact, push = np.empty(n_boxes), np.empty(shape)
     size = max(1, _CHUNK // (n_molecules * len(molecule)) ** 2)
     for part in (slice(start, start + size) for start in range(0, n_boxes, size)):
         positions[part], turns[part] = _placed(shapes[part], edge, min_distance, rng)
+        contact[part], push[part] = _contacts(positions[part], edge, wall)
     energies, forces = frames.energies, frames.forces
     if energies is not None:
-        energies = energies[chosen].reshape(n_boxes, n_molecules).sum(axis=1)
+        energies = energies[chosen].reshape(n_boxes, n_molecules).sum(axis=1) + contact
     if forces is not None:
-        forces = forces.reshape(len(frames), -1, 3)[chosen].reshape(shape)
-        forces = np.einsum("bmij,bmaj->bmai", turns, forces).reshape(-1, 3)
+        turned = np.einsum("bmij,bmaj->bmai", turns, forces.reshape(len(frames), -1, 3)[chosen].reshape(shape))
+        forces = (turned + push).reshape(-1, 3)
     return Dataset(
         numbers=np.tile(molecule, n_boxes * n_molecules),
         offsets=np.arange(n_boxes + 1) * n_molecules * len(molecule),
@@ -76,7 +102,7 @@ def pack(
         forces=forces,
         cells=np.tile(edge * np.eye(3), (n_boxes, 1, 1)),
         pbc=np.ones((n_boxes, 3), dtype=bool),
-        level=f"{frames.level}, molecules that do not interact" if frames.level else "",
+        level=f"{frames.level}, single molecules packed" if frames.level else "",
     )
 
 
@@ -96,11 +122,11 @@ def _edge(molecule: np.ndarray, n_molecules: int, density: float) -> float:
     return float((grams / density * 1e24) ** (1 / 3))
 
 
-def _check_room(shapes: np.ndarray, edge: float, min_distance: float) -> None:
-    """No molecule may touch its own image."""
-    # Atoms lie no further from the centre than half of this.
+def _check_room(shapes: np.ndarray, edge: float, reach: float) -> None:
+    """No molecule may feel its own image, nor two images of an atom."""
+    # Atoms lie no further from the centre than this, nor from each other than twice this.
     extent = 2 * float(np.sqrt((shapes**2).sum(axis=-1).max()))
-    needed = extent + min_distance
+    needed = max(extent, reach) + reach
     if needed > edge:
         raise FfptError(
             f"boxes of {edge:.1f} Angstrom are too small for molecules of up to {extent:.1f}: {needed:.1f} are needed; "
@@ -133,6 +159,19 @@ def _placed(
                 "choose a lower density or a shorter distance"
             )
     return placed, turns
+
+
+def _contacts(positions: np.ndarray, edge: float, wall: Wall) -> tuple[np.ndarray, np.ndarray]:
+    """Energies (n_boxes,) and forces of the wall between molecules at (n_boxes, n_molecules, n_atoms, 3)."""
+    n_boxes, n_molecules, n_atoms, _ = positions.shape
+    flat = positions.reshape(n_boxes, -1, 3)
+    of = np.repeat(np.arange(n_molecules), n_atoms)
+    vectors = _nearest_image(flat[:, :, None] - flat[:, None], edge)
+    distances = np.linalg.norm(vectors, axis=-1)
+    overlap = np.where(of[:, None] != of, np.clip(wall.reach - distances, 0.0, None), 0.0)
+    energies = 0.25 * wall.stiffness * (overlap**2).sum(axis=(1, 2))  # every pair is there twice
+    strength = wall.stiffness * overlap / np.where(overlap > 0, distances, 1.0)
+    return energies, np.einsum("bij,bijk->bik", strength, vectors).reshape(positions.shape)
 
 
 def _nearest_image(vectors: np.ndarray, edge: float) -> np.ndarray:

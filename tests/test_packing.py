@@ -1,4 +1,4 @@
-"""Boxes of single molecules: labels, distances, density, errors."""
+"""Boxes of single molecules: labels, distances, density, wall, errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ffpt_core.cli.main import main
 from ffpt_core.datasets import Dataset
 from ffpt_core.errors import FfptError
-from ffpt_core.packing import pack
+from ffpt_core.packing import Wall, pack
 from ffpt_core.sampling import rattle_and_label
 from ffpt_core.teachers import Teacher
 from ffpt_core.teachers.water import water_teacher
@@ -32,7 +32,7 @@ def rattled(teacher: Teacher) -> Dataset:
 
 
 def test_labels_are_the_teachers_of_every_molecule_where_it_lies(teacher: Teacher, rattled: Dataset) -> None:
-    boxes = pack(rattled, 5)
+    boxes = pack(rattled, 5, wall=Wall(stiffness=0.0))
     assert len(boxes) == 42 and (boxes.n_atoms == 15).all()
     calculator = teacher.calculator()
     for box in boxes[:3]:
@@ -44,6 +44,38 @@ def test_labels_are_the_teachers_of_every_molecule_where_it_lies(teacher: Teache
             forces.append(molecule.get_forces())
         assert box.get_potential_energy() == pytest.approx(energy, abs=1e-10)
         np.testing.assert_allclose(box.get_forces(), np.concatenate(forces), atol=1e-9)
+
+
+def test_wall_is_half_a_harmonic_spring_between_molecules() -> None:
+    """Two argon atoms as molecules: one distance, known energy and forces."""
+    atoms = Dataset.from_arrays([18], np.zeros((40, 1, 3)), np.zeros(40), np.zeros((40, 1, 3)))
+    for reach, stiffness in ((3.0, 2.0), (2.0, 7.0)):
+        for box in pack(atoms, 2, density=0.6, min_distance=0.5, wall=Wall(reach, stiffness)):
+            distance = box.get_distance(0, 1, mic=True)
+            overlap = max(0.0, reach - distance)
+            assert box.get_potential_energy() == pytest.approx(0.5 * stiffness * overlap**2, abs=1e-12)
+            vector = box.get_distance(0, 1, mic=True, vector=True)
+            np.testing.assert_allclose(box.get_forces()[1], stiffness * overlap * vector / distance, atol=1e-12)
+            np.testing.assert_allclose(box.get_forces().sum(axis=0), 0.0, atol=1e-12)
+
+
+def test_forces_of_the_wall_are_its_gradient(rattled: Dataset) -> None:
+    still = Dataset.from_arrays([8, 1, 1], rattled.positions.reshape(-1, 3, 3), np.zeros(210), np.zeros((210, 3, 3)))
+    box = pack(still, 8)[0]
+    of, step = np.repeat(np.arange(8), 3), 1e-4
+
+    def energy(positions: np.ndarray) -> float:
+        moved = box.copy()
+        moved.positions = positions
+        i, j, distances = neighbor_list("ijd", moved, 1.5)
+        return 0.25 * 20.0 * ((1.5 - distances[of[i] != of[j]]) ** 2).sum()
+
+    assert energy(box.positions) == pytest.approx(box.get_potential_energy()) and box.get_potential_energy() > 0
+    for atom, axis in ((0, 0), (5, 1), (13, 2)):
+        shift = np.zeros((24, 3))
+        shift[atom, axis] = step
+        slope = (energy(box.positions + shift) - energy(box.positions - shift)) / (2 * step)
+        assert box.get_forces()[atom, axis] == pytest.approx(-slope, abs=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
@@ -97,7 +129,7 @@ def test_what_cannot_be_packed(rattled: Dataset) -> None:
         ((rattled, 27, 3.0, 1.5), "found no place"),
         ((rattled, 1, 5.0), "too small for molecules"),
         ((rattled, 8, 0.0), "positive density"),
-        ((rattled, 8, 1.0, -1.0), "not negative"),
+        ((rattled, 8, 1.0, 1.0, Wall(-1.0)), "not negative"),
     ):
         with pytest.raises(FfptError, match=message):
             pack(*arguments)
@@ -109,4 +141,4 @@ def test_command(rattled: Dataset, tmp_path: Path) -> None:
     assert main(["data", "pack", str(tmp_path / "rattled.npz"), "-o", str(output), "--molecules", "6"]) == 0
     assert Dataset.load(output).fingerprint == pack(rattled, 6).fingerprint
     assert main(["data", "info", str(output), "-o", str(tmp_path / "info.json")]) == 0
-    assert "do not interact" in json.dumps(json.loads((tmp_path / "info.json").read_text()))
+    assert "single molecules packed" in json.dumps(json.loads((tmp_path / "info.json").read_text()))

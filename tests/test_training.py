@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import signal
@@ -24,15 +25,16 @@ from ffpt_core.training import evaluate, make_configuration, read_configuration,
 from ffpt_core.training.batches import FrameBatches, ShuffledFrames
 from ffpt_core.training.configuration import LossConfiguration
 from ffpt_core.training.module import loss_terms
+from ffpt_core.training.run import read_frames, rehearsing, starting_potential
 
 
-def morse_frames(n_frames: int, seed: int = 0, zero: float = 0.0) -> Dataset:
+def morse_frames(n_frames: int, seed: int = 0, zero: float = 0.0, size: float = 1.0) -> Dataset:
     """Rattled four-atom clusters with the labels of ASE's Morse potential, and a given energy zero per atom."""
     random = np.random.default_rng(seed)
     frames = []
     for _ in range(n_frames):
         atoms = Atoms("OOHH", [[0, 0, 0], [1.1, 0, 0], [0, 1.0, 0], [0, 0.2, 1.1]])
-        atoms.positions += random.normal(0, 0.05, (4, 3))
+        atoms.positions = size * atoms.positions + random.normal(0, 0.05, (4, 3))
         atoms.calc = MorsePotential(epsilon=0.8, r0=1.1, rho0=4.0)
         atoms.get_forces()
         frames.append(atoms)
@@ -148,6 +150,52 @@ def test_kept_shifts_stay(folder: Path) -> None:
     assert torch.equal(first.potential.shifts.cpu(), second.potential.shifts.cpu())
     again = train(make_configuration(fine))
     assert again.history == second.history, "a finished run is not repeated"
+
+
+def test_rehearsed_frames_are_not_forgotten(folder: Path) -> None:
+    """Fine-tuning on larger clusters with another zero, with and without frames of the first size."""
+    train(make_configuration(settings(folder, epochs=30)))
+    write(dataclasses.replace(morse_frames(60, 1, zero=-500.0, size=1.3), level="other"), folder / "other.npz")
+    first = morse_frames(200, seed=2)
+    errors = []
+    for rehearse in (None, folder / "frames.npz"):
+        output = folder / f"fine-{rehearse is None}"
+        fine = settings(folder, start=str(folder / "run" / "potential.pt"), output=str(output))
+        fine["data"] = {"train": str(folder / "other.npz"), "n_validation": 10}
+        if rehearse is not None:
+            fine["data"] |= {"rehearse": str(rehearse), "n_rehearse": 30}
+        del fine["network"]
+        result = train(make_configuration(fine | {"epochs": 20, "learning_rate": 1e-3}))
+        assert result.potential.metadata["data"]["train"]["frames"] == 50
+        assert (result.potential.metadata["data"]["rehearsed"] is None) == (rehearse is None)
+        errors.append(evaluate(result.potential, first).force_mae)
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_rehearsed_energies_move_with_the_zero(folder: Path) -> None:
+    train(make_configuration(settings(folder, epochs=1)))
+    other = morse_frames(60, seed=1, zero=-500.0)
+    write(dataclasses.replace(other, level="other"), folder / "other.npz")
+    fine = settings(folder, start=str(folder / "run" / "potential.pt"))
+    fine["data"] = {"train": str(folder / "other.npz"), "rehearse": str(folder / "frames.npz"), "n_rehearse": 25}
+    del fine["network"]
+    configuration = make_configuration(fine)
+    frames = read_frames(configuration)
+    assert len(frames.train) == 10 and len(frames.rehearsed) == 25
+    whole = rehearsing(configuration, frames, starting_potential(configuration, frames.train))
+    assert len(whole) == 35 and whole.level == "other"
+    moved = whole.energies[10:] - frames.rehearsed.energies
+    np.testing.assert_allclose(moved, -500.0 * frames.rehearsed.n_atoms, atol=1.0)
+    np.testing.assert_array_equal(whole.energies[:10], frames.train.energies)
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"n_rehearse": 99}, "holds 60 frames"), ({}, "start from")])
+def test_what_cannot_be_rehearsed(folder: Path, changes: dict[str, int], message: str) -> None:
+    values = settings(folder, **({"start": "never-read.pt"} if changes else {}))
+    del values["network"]
+    values["data"] |= {"rehearse": str(folder / "frames.npz"), **changes}
+    with pytest.raises(FfptError, match=message):
+        read_frames(make_configuration(values))
 
 
 def test_robust_loss_is_squared_near_zero_and_linear_far_out() -> None:

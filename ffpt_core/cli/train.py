@@ -19,6 +19,10 @@ def train(
     test: Annotated[Path | None, typer.Option(help="Frames to test on at the end.")] = None,
     split: Annotated[Path | None, typer.Option(help="JSON of ffpt data split, in place of the two numbers.")] = None,
     start: Annotated[Path | None, typer.Option(help="Potential to fine-tune; without it: random weights.")] = None,
+    rehearse: Annotated[
+        Path | None, typer.Option(help="Frames that START was trained on, to go on training on some of them.")
+    ] = None,
+    n_rehearse: Annotated[int | None, typer.Option(help="How many of them; default 100.")] = None,
     shifts: Annotated[
         str | None, typer.Option(help="Energies of the elements: auto, fit, or keep, for data with their zero.")
     ] = None,
@@ -67,6 +71,8 @@ def train(
             "validation": validation,
             "test": test,
             "split": split,
+            "rehearse": rehearse,
+            "n_rehearse": n_rehearse,
             "level": level,
         },
         "network": {"n_features": n_features, "n_layers": n_layers, "cutoff": cutoff},

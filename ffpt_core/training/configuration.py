@@ -27,6 +27,8 @@ class DataConfiguration(_Section):
     n_train: int | None = Field(None, gt=0, description="frames to train on (default: all that are left)")
     n_validation: int = Field(50, ge=0, description="frames set aside from the training file for validation")
     split: Path | None = Field(None, description="JSON of 'ffpt data split' in place of the two numbers")
+    rehearse: Path | None = Field(None, description="frames that start was trained on, to go on training on some")
+    n_rehearse: int = Field(100, gt=0, description="how many of them, in every epoch the same")
     energy_unit: str | None = Field(None, description="unit of the energies, where the file does not say it")
     length_unit: str | None = Field(None, description="unit of the lengths, where the file does not say it")
     level: str | None = Field(None, description="level of theory of the labels, where the file does not say it")

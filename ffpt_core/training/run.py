@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from ffpt_core import __version__
 from ffpt_core.analysis.style import save_figure
-from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read
+from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read, shift_energies
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
 from ffpt_core.fused import choose_kernel
@@ -44,11 +45,12 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class Frames:
-    """The divided data of a run."""
+    """The divided data of a run, and what it rehearses."""
 
     train: Dataset
     validation: Dataset
     test: Dataset | None
+    rehearsed: Dataset | None = None
 
 
 def read_frames(configuration: TrainingConfiguration) -> Frames:
@@ -78,7 +80,43 @@ def read_frames(configuration: TrainingConfiguration) -> Frames:
     if not len(validation):
         raise FfptError("no validation frames: set data.n_validation, data.validation or data.split")
     test = read_one(data.test) if data.test else (whole[split.test] if len(split.test) else None)
-    return Frames(whole[split.train], validation, test)
+    return Frames(whole[split.train], validation, test, _rehearsed(configuration, read_one))
+
+
+def _rehearsed(configuration: TrainingConfiguration, read_one: Callable[[Path], Dataset]) -> Dataset | None:
+    """Some frames of the level of theory that the run starts from, by seed."""
+    data = configuration.data
+    if data.rehearse is None:
+        return None
+    if configuration.start is None:
+        raise FfptError("data.rehearse is for fine-tuning: give the potential to start from")
+    frames = read_one(data.rehearse)
+    if len(frames) < data.n_rehearse:
+        raise FfptError(f"{data.rehearse} holds {len(frames)} frames, not the {data.n_rehearse} of data.n_rehearse")
+    return frames[np.random.default_rng(configuration.seed).permutation(len(frames))[: data.n_rehearse]]
+
+
+def rehearsing(configuration: TrainingConfiguration, frames: Frames, potential: Potential) -> Dataset:
+    """What an epoch trains on: the training frames, and those that are rehearsed.
+
+    Where the shifts of the potential moved with the level of theory, rehearsed energies move with them, so that what
+    the potential knows about them stays true.
+
+    Args:
+        configuration: of the run.
+        frames: its data.
+        potential: before the first step, as starting_potential gives it.
+    """
+    rehearsed = frames.rehearsed
+    if rehearsed is None or configuration.start is None:
+        return frames.train
+    potential.check_elements(rehearsed.numbers)
+    if rehearsed.energies is not None:
+        moved = potential.shifts - load(configuration.start, device="cpu").shifts
+        by_element = {element: float(moved[element]) for element in rehearsed.elements}
+        energies = rehearsed.energies + shift_energies(rehearsed, by_element)
+        rehearsed = dataclasses.replace(rehearsed, energies=energies)
+    return Dataset.concatenate([frames.train, rehearsed], level=frames.train.level)
 
 
 def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> Potential:
@@ -181,11 +219,12 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
 
     accelerator = _accelerator(configuration.device)
     kernel = choose_kernel(configuration.kernel, potential) if accelerator == "cpu" else "torch"
-    sampler = ShuffledFrames(len(frames.train), batch_size, configuration.frames_per_epoch, configuration.seed)
+    trained = rehearsing(configuration, frames, potential)
+    sampler = ShuffledFrames(len(trained), batch_size, configuration.frames_per_epoch, configuration.seed)
     module = PotentialModule(potential, configuration, len(sampler) * configuration.epochs, kernel)
     pinned = accelerator == "gpu"  # copies that nobody waits for
     loader = torch.utils.data.DataLoader(
-        FrameBatches(frames.train, potential.cutoff), sampler=sampler, batch_size=None, pin_memory=pinned
+        FrameBatches(trained, potential.cutoff), sampler=sampler, batch_size=None, pin_memory=pinned
     )
     validation_frames = [
         np.arange(first, min(first + batch_size, len(frames.validation)))
@@ -242,7 +281,7 @@ def _metadata(configuration: TrainingConfiguration, frames: Frames) -> dict[str,
         "training": configuration.model_dump(mode="json"),
         "data": {
             name: None if part is None else {"frames": len(part), "fingerprint": part.fingerprint}
-            for name, part in (("train", frames.train), ("validation", frames.validation), ("test", frames.test))
+            for name, part in vars(frames).items()
         },
         "versions": {"ffpt": __version__, "torch": torch.__version__},
     }
