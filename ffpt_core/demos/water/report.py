@@ -106,7 +106,8 @@ def _summary(
     return (
         f"Two potentials saw the same {settings.n_train} frames of a box of 64 molecules of {REFERENCE}; one had first "
         f"learnt {settings.rattled_frames:,} rattled frames of a single TIP3P molecule, {settings.packed} to a box "
-        f"and without interactions. Forces on test frames are off by {mae(results, SCRATCH)} meV/Å from scratch and "
+        f"and without interactions but a wall at 1.5 Å, and rehearsed {settings.rehearsed} of these boxes later. "
+        f"Forces on test frames are off by {mae(results, SCRATCH)} meV/Å from scratch and "
         f"{mae(results, FINETUNED)} meV/Å with pre-training. Holes on the surface of one molecule: "
         f"{holes(audits, SCRATCH)} scans from scratch, {holes(audits, FINETUNED)} with pre-training. In molecular "
         f"dynamics at {TEMPERATURE} K, {failures(survival, SCRATCH)} runs from scratch failed and "
@@ -141,7 +142,8 @@ def _errors(settings: Settings, results: dict[str, Any]) -> Section:
     return Section(
         title="Training and errors",
         text=(
-            f"Same frames, same number of epochs, same batches; first learning rates {RATES[SCRATCH]:g} and "
+            f"Same frames, same number of epochs, batches of one frame, robust loss; first learning rates "
+            f"{RATES[SCRATCH]:g} and "
             f"{RATES[FINETUNED]:g}. The network is smaller than the paper's, for two cores and a quarter of an hour."
         ),
         tables=[training_table({name: results[name] for name in (SCRATCH, FINETUNED)}, caption)],

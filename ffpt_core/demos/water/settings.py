@@ -22,8 +22,9 @@ class Settings:
 
     Args:
         rattled_frames: TIP3P frames of one molecule to pre-train on.
-        packed: of them, in a box in which they do not interact.
+        packed: of them, in a box in which they only keep their distance.
         n_train: frames of the box to fine-tune on, and to train on from scratch.
+        rehearsed: boxes of the pre-training that fine-tuning goes on with.
         n_validation: more of them, to choose the weights.
         n_test: frames of another trajectory, for errors and for g(r).
         interval: ps between training frames.
@@ -39,6 +40,7 @@ class Settings:
     rattled_frames: int = 50_000
     packed: int = 8
     n_train: int = 150
+    rehearsed: int = 15
     n_validation: int = 20
     n_test: int = 200
     interval: float = 0.5
@@ -54,6 +56,7 @@ class Settings:
 QUICK = {
     "rattled_frames": 4000,
     "n_train": 40,
+    "rehearsed": 4,
     "n_validation": 4,
     "n_test": 6,
     "interval": 0.02,

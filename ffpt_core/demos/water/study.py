@@ -2,7 +2,7 @@
 
 Teacher: one flexible TIP3P molecule. Reference: a box of 64 flexible SPC/Fw molecules, simulated here. Two potentials
 see the same few frames of it; one of them was pre-trained on rattled frames of the single molecule, packed into boxes
-in which molecules do not interact.
+in which molecules only keep their distance; it rehearses some of them while it learns the liquid.
 """
 
 from __future__ import annotations
@@ -88,14 +88,15 @@ def _network(settings: Settings) -> tuple[object, ...]:
 
 
 def _training(name: str, settings: Settings) -> Step:
-    """From scratch and fine-tuning differ in the starting weights and the first learning rate alone."""
+    """From scratch and fine-tuning differ in the starting weights, what is rehearsed, and the first learning rate alone."""
     fine = name == FINETUNED
-    start = ("--start", f"{RUNS[PRETRAINED]}/potential.pt") if fine else _network(settings)
+    pretrained = ("--start", f"{RUNS[PRETRAINED]}/potential.pt", "--rehearse", "packed.npz")
+    start = (*pretrained, "--n-rehearse", settings.rehearsed) if fine else _network(settings)
     return step(
         RUNS[name], f"Fine-tuning on frames of {REFERENCE}" if fine else "Training from scratch on the same frames",
         "train", "--data", "box/train.npz", "--n-train", settings.n_train, "--n-validation", settings.n_validation,
-        "--test", "box/test.npz", *start, "--schedule", "cosine", "--learning-rate", RATES[name], "--warmup", 50,
-        "--batch-size", 1, "--ema", 0.99, "--epochs", settings.epochs, "--seed", settings.seed, "--threads", 1,
+        "--test", "box/test.npz", *start, "--loss", "robust", "--schedule", "cosine",
+        "--learning-rate", RATES[name], "--warmup", 50, "--batch-size", 1, "--ema", 0.99, "--epochs", settings.epochs, "--seed", settings.seed, "--threads", 1,
         "-o", RUNS[name],
     )  # fmt: skip
 
