@@ -88,7 +88,7 @@ def _network(settings: Settings) -> tuple[object, ...]:
 
 
 def _training(name: str, settings: Settings) -> Step:
-    """From scratch and fine-tuning differ in the starting weights, what is rehearsed, and the first learning rate alone."""
+    """From scratch and fine-tuning differ in the starting weights, rehearsal and the first learning rate alone."""
     fine = name == FINETUNED
     pretrained = ("--start", f"{RUNS[PRETRAINED]}/potential.pt", "--rehearse", "packed.npz")
     start = (*pretrained, "--n-rehearse", settings.rehearsed) if fine else _network(settings)
@@ -96,7 +96,8 @@ def _training(name: str, settings: Settings) -> Step:
         RUNS[name], f"Fine-tuning on frames of {REFERENCE}" if fine else "Training from scratch on the same frames",
         "train", "--data", "box/train.npz", "--n-train", settings.n_train, "--n-validation", settings.n_validation,
         "--test", "box/test.npz", *start, "--loss", "robust", "--schedule", "cosine",
-        "--learning-rate", RATES[name], "--warmup", 50, "--batch-size", 1, "--ema", 0.99, "--epochs", settings.epochs, "--seed", settings.seed, "--threads", 1,
+        "--learning-rate", RATES[name], "--warmup", 50, "--batch-size", 1, "--ema", 0.99,
+        "--epochs", settings.epochs, "--seed", settings.seed, "--threads", 1,
         "-o", RUNS[name],
     )  # fmt: skip
 
