@@ -45,6 +45,7 @@ from ffpt_plumed.free_energy import (
     sum_hills,
 )
 from ffpt_plumed.free_energy.convergence import low_region
+from ffpt_plumed.free_energy.plots import enough_to_see
 from ffpt_plumed.free_energy.reweighting import final_bias, offset, rbias
 from ffpt_plumed.tables import Table, read_table, write_table
 
@@ -511,6 +512,10 @@ def test_a_barrier_that_no_hill_reached_is_a_lower_bound(tmp_path: Path) -> None
         assert surface.path is not None
         assert surface.crossed is crossed
         assert (surface.path.barrier == pytest.approx(10.0, abs=0.1)) is not crossed
+        # Pictures show all that hills reached, and not the flat part between that none did.
+        height = enough_to_see([surface], 1.0)
+        assert height > surface.path.barrier if crossed else 9.0 < height < surface.path.barrier
+        assert enough_to_see([surface], 50.0) == 50.0
 
 
 def run(*arguments: str | Path) -> None:

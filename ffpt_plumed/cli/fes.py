@@ -45,7 +45,7 @@ def fes(
         list[str] | None, typer.Option(help="Region NAME=CV:LOWER:UPPER,...; give it for each basin, twice or more.")
     ] = None,
     depth: Annotated[float, typer.Option(min=0.0, help="Barrier around what counts as a minimum, kJ/mol.")] = 2.5,
-    within: Annotated[float, typer.Option(help="Compare and draw so far above the minimum, kJ/mol.")] = 40.0,
+    within: Annotated[float, typer.Option(help="Compare so far above the minimum, and draw no less, kJ/mol.")] = 40.0,
     estimates: Annotated[int, typer.Option(min=2, help="Estimates over time.")] = 40,
     skip: Annotated[float, typer.Option(help="ps at the start of COLVAR to leave out.")] = 0.0,
     blocks: Annotated[int, typer.Option(min=2, help="Blocks for errors of weighted frames.")] = 5,
@@ -167,10 +167,10 @@ def _draw(
     output: Path, surfaces: dict[str, Surface], references: dict[str, FreeEnergy | None], unit: str, within: float
 ) -> None:
     from ffpt_core.analysis.style import save_figure
-    from ffpt_plumed.free_energy.plots import Drawing, drawings, plot_convergence, plot_surfaces
+    from ffpt_plumed.free_energy.plots import Drawing, drawings, enough_to_see, plot_convergence, plot_surfaces
 
-    size = _energy(unit)
-    save_figure(plot_surfaces(drawings(surfaces, references), unit, size, within), output / "fes.png")
+    size, ceiling = _energy(unit), enough_to_see(surfaces.values(), within)
+    save_figure(plot_surfaces(drawings(surfaces, references), unit, size, ceiling), output / "fes.png")
     save_figure(plot_convergence(surfaces, unit, size), output / "convergence.png")
     weighted = [
         Drawing(label, one.reweighted.fes, error=one.reweighted.error)
@@ -178,7 +178,7 @@ def _draw(
         if one.reweighted is not None and one.reweighted.fes.names != one.fes.names
     ]
     if weighted:
-        save_figure(plot_surfaces(weighted, unit, size, within), output / "fes-reweighted.png")
+        save_figure(plot_surfaces(weighted, unit, size, ceiling), output / "fes-reweighted.png")
 
 
 def _show(records: dict[str, dict[str, Any]], unit: str) -> None:

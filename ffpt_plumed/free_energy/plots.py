@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,16 @@ def drawings(surfaces: Mapping[str, Surface], references: Mapping[str, FreeEnerg
     return found if reference is None else [*found, Drawing("reference", reference)]
 
 
+def enough_to_see(surfaces: Iterable[Surface], least: float) -> float:
+    """Where to cut pictures off, kJ/mol above the minimum: above all paths, but below what no hill has reached."""
+    tops = [least]
+    for surface in surfaces:
+        if surface.path is not None:
+            highest = float(surface.path.energies.max() - surface.fes.values.min())
+            tops.append(1.05 * highest if surface.crossed else 0.97 * highest)
+    return max(tops)
+
+
 @style.styled
 def plot_surfaces(found: Sequence[Drawing], unit: str, size: float, ceiling: float) -> Figure:
     """Curves of one variable, or contour maps; three variables as maps of the minimum over the third.
@@ -73,6 +83,7 @@ def plot_surfaces(found: Sequence[Drawing], unit: str, size: float, ceiling: flo
         filled = _map(panel, drawing.fes, pair, levels, size)
         panel.set_title(drawing.label)
         if drawing.path is not None:
+            panel.plot(*drawing.path[:, pair].T, color="black", linewidth=2.2)
             panel.plot(*drawing.path[:, pair].T, color="white", linewidth=1.4)
             panel.plot(*drawing.path[[0, -1]][:, pair].T, "o", color="white", markeredgecolor="black", markersize=4.5)
     figure.colorbar(filled, ax=axes, label=f"Free energy ({unit})")
@@ -84,7 +95,8 @@ def _map(panel: Axes, fes: FreeEnergy, pair: tuple[int, int], levels: Array, siz
     others = tuple(k for k in range(len(fes.axes)) if k not in pair)
     values = (fes.values.min(axis=others) - fes.values.min()) / size
     x, y = (fes.axes[k] for k in pair)
-    shown = np.ma.masked_invalid(values.T)
+    # Where no hill fell a free energy is flat, at its largest value, and says nothing.
+    shown = np.ma.masked_where(~(values.T < 0.99 * values[np.isfinite(values)].max()), values.T)
     panel.contour(x.points, y.points, shown, levels=levels, colors="black", linewidths=0.3, alpha=0.5)
     panel.set_xlabel(x.name)
     panel.set_ylabel(y.name)
