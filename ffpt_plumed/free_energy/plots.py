@@ -96,7 +96,8 @@ def _map(panel: Axes, fes: FreeEnergy, pair: tuple[int, int], levels: Array, siz
     values = (fes.values.min(axis=others) - fes.values.min()) / size
     x, y = (fes.axes[k] for k in pair)
     # Where no hill fell a free energy is flat, at its largest value, and says nothing.
-    shown = np.ma.masked_where(~(values.T < 0.99 * values[np.isfinite(values)].max()), values.T)
+    flat = 0.99 * values.max(where=np.isfinite(values), initial=0.0)
+    shown = np.ma.masked_invalid(np.where(values < flat, values, np.nan).T)
     panel.contour(x.points, y.points, shown, levels=levels, colors="black", linewidths=0.3, alpha=0.5)
     panel.set_xlabel(x.name)
     panel.set_ylabel(y.name)
