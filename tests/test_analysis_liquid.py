@@ -106,6 +106,10 @@ def test_small_boxes_end_the_integral_at_half_their_width() -> None:
     small = liquid(5)
     small.unitcell_lengths *= 0.8
     assert drift_reference(small)["O-O"].edges[-1] == pytest.approx(0.4 * EDGE)
+    rounded = drift_reference(small)
+    small.unitcell_lengths *= 1 - 2e-6  # the same box in another format
+    rdf_drift(small, rounded)
+    small.unitcell_lengths *= 0.999
     with pytest.raises(FfptError, match="needs a larger box"):
         rdf_drift(small, drift_reference(liquid(5)), window=0.5)
 

@@ -86,6 +86,10 @@ def volumes(trajectory: mdtraj.Trajectory) -> np.ndarray:
     return np.abs(np.linalg.det(cells(trajectory)))
 
 
+_BOX_ROUNDING = 1e-4
+"""Trajectory formats keep a box in single precision, some as lengths and angles: one box differs from file to file."""
+
+
 def check_edges(edges: np.ndarray, widest: float = np.inf) -> np.ndarray:
     """The edges, if they are evenly spaced from 0 to at most half the box.
 
@@ -95,7 +99,7 @@ def check_edges(edges: np.ndarray, widest: float = np.inf) -> np.ndarray:
     edges = np.asarray(edges, dtype=float)
     if len(edges) < 2 or not np.allclose(edges, np.linspace(0.0, edges[-1], len(edges)), atol=1e-6) or edges[-1] <= 0:
         raise FfptError("bins of g(r) are evenly spaced from 0")
-    if edges[-1] > widest * (1 + 1e-6):
+    if edges[-1] > widest * (1 + _BOX_ROUNDING):
         raise FfptError(f"g(r) up to {edges[-1]:g} Angstrom needs a larger box: half of this one is {widest:.2f}")
     return edges
 

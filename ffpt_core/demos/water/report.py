@@ -32,9 +32,7 @@ def write_report(folder: Path, settings: Settings, commands: Sequence[str]) -> N
     audits = read_json(folder / "scans" / "audit.json")
     survival = read_json(folder / "analysis" / "stability.json")
     geometry = read_json(folder / "analysis" / "geometry.json")
-    rdf = read_json(folder / "analysis" / "rdf.json")
-    measured = folder / "analysis" / "diffusion.json"
-    diffusion = read_json(measured) if measured.exists() else None
+    rdf, diffusion = (_if_measured(folder / "analysis" / f"{name}.json") for name in ("rdf", "diffusion"))
     report = Report(
         title="Liquid water from one molecule",
         subtitle="Pre-trained on a single TIP3P molecule and fine-tuned on few frames of a box, against from scratch",
@@ -74,19 +72,16 @@ def write_report(folder: Path, settings: Settings, commands: Sequence[str]) -> N
                 files=[Link(path="scans/audit.json")],
             ),
             _stability(settings, survival, geometry),
-            Section(
-                title="Structure",
-                tables=[rdf_table(rdf)],
-                figures=[
-                    Figure(path="analysis/rdf.png", caption=f"g(r) at {TEMPERATURE} K beside that of {REFERENCE}.")
-                ],
-                files=[Link(path="analysis/rdf.json")],
-            ),
+            _structure(rdf),
             _diffusion(settings, diffusion),
         ],
         commands=list(commands),
     )
     write_json(folder / "report.json", report.model_dump())
+
+
+def _if_measured(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.exists() else None
 
 
 def _ratio(diffusion: dict[str, Any] | None) -> str:
@@ -104,9 +99,10 @@ def _summary(
     diffusion: dict[str, Any] | None,
 ) -> str:
     return (
-        f"Two potentials saw the same {settings.n_train} frames of a box of 64 molecules of {REFERENCE}; one had first "
-        f"learnt {settings.rattled_frames:,} rattled frames of a single TIP3P molecule, {settings.packed} to a box "
-        f"and without interactions but a wall at 1.5 Å, and rehearsed {settings.rehearsed} of these boxes later. "
+        f"Two potentials saw the same {settings.n_train} frames of a box of {settings.molecules} molecules of "
+        f"{REFERENCE}; one had first learnt {settings.rattled_frames:,} rattled frames of a single TIP3P molecule, "
+        f"{settings.packed} to a box and without interactions but a wall at 1.5 Å, and rehearsed {settings.rehearsed} "
+        f"of these boxes later. "
         f"Forces on test frames are off by {mae(results, SCRATCH)} meV/Å from scratch and "
         f"{mae(results, FINETUNED)} meV/Å with pre-training. Holes on the surface of one molecule: "
         f"{holes(audits, SCRATCH)} scans from scratch, {holes(audits, FINETUNED)} with pre-training. In molecular "
@@ -122,11 +118,13 @@ def _flow(settings: Settings) -> list[FlowStep]:
         FlowStep(
             title="Rattle and label",
             value=f"{settings.rattled_frames:,} frames",
-            detail=f"up to 0.2 Å; {settings.packed} to a box",
+            detail=f"up to {settings.sigma:g} Å; {settings.packed} to a box",
         ),
         FlowStep(title="Pre-train", value="4 passes", detail=f"{settings.n_features} features, {settings.cutoff:g} Å"),
         FlowStep(
-            title="Fine-tune", value=f"{settings.n_train} frames", detail=f"of 64 {REFERENCE}, {settings.epochs} epochs"
+            title="Fine-tune",
+            value=f"{settings.n_train} frames",
+            detail=f"of {settings.molecules} {REFERENCE}, {settings.epochs} epochs",
         ),
         FlowStep(
             title="MD in OpenMM",
@@ -170,6 +168,18 @@ def _stability(settings: Settings, survival: dict[str, Any], geometry: dict[str,
         ],
         files=[Link(path="analysis/stability.json"), Link(path="analysis/geometry.json")]
         + [Link(path=f"md/{RUNS[name]}/run.json") for name in (SCRATCH, FINETUNED)],
+    )
+
+
+def _structure(rdf: dict[str, Any] | None) -> Section:
+    if rdf is None:
+        return Section(title="Structure", text="Not measured: no run stayed physical for long enough.")
+    caption = f"g(r) at {TEMPERATURE} K beside that of {REFERENCE}."
+    return Section(
+        title="Structure",
+        tables=[rdf_table(rdf)],
+        figures=[Figure(path="analysis/rdf.png", caption=caption)],
+        files=[Link(path="analysis/rdf.json")],
     )
 
 

@@ -1,6 +1,6 @@
 """The steps of the water demonstration.
 
-Teacher: one flexible TIP3P molecule. Reference: a box of 64 flexible SPC/Fw molecules, simulated here. Two potentials
+Teacher: one flexible TIP3P molecule. Reference: a box of flexible SPC/Fw molecules, simulated here. Two potentials
 see the same few frames of it; one of them was pre-trained on rattled frames of the single molecule, packed into boxes
 in which molecules only keep their distance; it rehearses some of them while it learns the liquid.
 """
@@ -38,7 +38,7 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
         [_dynamics(SCRATCH, settings), _evaluation(), *_reference_dynamics(settings)],
     )
     runner.run([_constant_energy(FINETUNED, settings)])
-    runner.run(_analyses(settings))
+    runner.run(_analyses(folder, settings))
     if _finished(folder / "nve" / RUNS[FINETUNED]):
         runner.run([_diffusion(settings)])
     write_report(folder, settings, runner.commands)
@@ -48,8 +48,9 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
 
 def _box(settings: Settings) -> Step:
     return step(
-        "box", f"64 molecules of {REFERENCE}: the reference liquid",
-        "data", "water-box", "-o", "box", "--equilibration", min(20.0, 40 * settings.interval),
+        "box", f"{settings.molecules} molecules of {REFERENCE}: the reference liquid",
+        "data", "water-box", "-o", "box", "--molecules", settings.molecules, "--cutoff", 4.9,
+        "--equilibration", min(20.0, 40 * settings.interval),
         "--train", settings.n_train + settings.n_validation, "--interval", settings.interval,
         "--test", settings.n_test, "--seed", settings.seed,
     )  # fmt: skip
@@ -66,8 +67,8 @@ def _pretraining(settings: Settings) -> list[Step]:
     return [
         step(
             "rattle", f"{settings.rattled_frames:,} rattled frames, labelled by the teacher",
-            "rattle", "teacher", "-o", "rattled.npz", "--frames", settings.rattled_frames, "--sigma-min", 0,
-            "--temperature", 800, "--seed", settings.seed,
+            "rattle", "teacher", "-o", "rattled.npz", "--frames", settings.rattled_frames, "--sigma", settings.sigma,
+            "--sigma-min", 0, "--temperature", 800, "--seed", settings.seed,
         ),
         step(
             "pack", f"Packed into boxes of {settings.packed}",
@@ -154,15 +155,18 @@ def _evaluation() -> Step:
     return step("evaluate", "Errors on test frames", "evaluate", *compared, "--data", "box/test.npz", "-o", "errors")
 
 
-def _analyses(settings: Settings) -> list[Step]:
+def _analyses(folder: Path, settings: Settings) -> list[Step]:
     runs = [f"{name}=md/{RUNS[name]}" for name in (SCRATCH, FINETUNED)]
     output = ("-o", "analysis")
-    return [
+    found = [
         step("stability", "Stability", "analyze", "stability", *runs, "--rdf-reference", "box/test.npz", *output),
         step("geometry", "Bonds and angles over time", "analyze", "geometry", *runs, *output),
-        step("rdf", "g(r)", "analyze", "rdf", *runs, "--reference", f"{REFERENCE}=md/reference",
-             "--skip", settings.length / 5, *output),
     ]  # fmt: skip
+    skip = settings.length / 5
+    if any(time > skip for name in (SCRATCH, FINETUNED) for time in _times(folder / "md" / RUNS[name])):
+        reference = ("--reference", f"{REFERENCE}=md/reference", "--skip", skip)
+        found.append(step("rdf", "g(r)", "analyze", "rdf", *runs, *reference, *output))
+    return found
 
 
 def _diffusion(settings: Settings) -> Step:
@@ -171,6 +175,11 @@ def _diffusion(settings: Settings) -> Step:
         "analyze", "diffusion", f"{FINETUNED}=nve/{RUNS[FINETUNED]}", "--reference", f"{REFERENCE}=nve/reference",
         "--fit-start", settings.nve_length / 10, "--fit-end", settings.nve_length / 2.5, "-o", "analysis",
     )  # fmt: skip
+
+
+def _times(run: Path) -> list[float]:
+    """How long each replica of a run stayed physical, ps."""
+    return [replica["time_ps"] for replica in read_json(run / "run.json")["replicas"]]
 
 
 def _finished(run: Path) -> bool:
