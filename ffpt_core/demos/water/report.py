@@ -102,7 +102,7 @@ def _summary(
         f"Two potentials saw the same {settings.n_train} frames of a box of {settings.molecules} molecules of "
         f"{REFERENCE}; one had first learnt {settings.rattled_frames:,} rattled frames of a single TIP3P molecule, "
         f"{settings.packed} to a box and without interactions but a wall at 1.5 Å, and rehearsed {settings.rehearsed} "
-        f"of these boxes later. "
+        f"boxes of strained ones later. "
         f"Forces on test frames are off by {mae(results, SCRATCH)} meV/Å from scratch and "
         f"{mae(results, FINETUNED)} meV/Å with pre-training. Holes on the surface of one molecule: "
         f"{holes(audits, SCRATCH)} scans from scratch, {holes(audits, FINETUNED)} with pre-training. In molecular "

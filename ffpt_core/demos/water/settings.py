@@ -26,7 +26,7 @@ class Settings:
         sigma: largest standard deviation of their noise, Angstrom.
         packed: of them, in a box in which they only keep their distance.
         n_train: frames of the box to fine-tune on, and to train on from scratch.
-        rehearsed: boxes of the pre-training that fine-tuning goes on with.
+        rehearsed: boxes of strained molecules that fine-tuning goes on with.
         n_validation: more of them, to choose the weights.
         n_test: frames of another trajectory, for errors and for g(r).
         interval: ps between training frames.

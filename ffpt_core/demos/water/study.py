@@ -2,7 +2,7 @@
 
 Teacher: one flexible TIP3P molecule. Reference: a box of flexible SPC/Fw molecules, simulated here. Two potentials
 see the same few frames of it; one of them was pre-trained on rattled frames of the single molecule, packed into boxes
-in which molecules only keep their distance; it rehearses some of them while it learns the liquid.
+in which molecules only keep their distance; it rehearses strained ones while it learns the liquid.
 """
 
 from __future__ import annotations
@@ -75,7 +75,17 @@ def _pretraining(settings: Settings) -> list[Step]:
             "data", "pack", "rattled.npz", "-o", "packed.npz", "--molecules", settings.packed, "--seed", settings.seed,
         ),
         step(
-            "pretrain", "Pre-training on them",
+            "strain", "Strained molecules, none near its minimum, to rehearse",
+            "rattle", "teacher", "-o", "strained.npz", "--frames", settings.packed * settings.rehearsed,
+            "--seed", settings.seed + 1,
+        ),
+        step(
+            "contacts", "Packed as well",
+            "data", "pack", "strained.npz", "-o", "contacts.npz", "--molecules", settings.packed,
+            "--seed", settings.seed + 1,
+        ),
+        step(
+            "pretrain", "Pre-training on the packed frames",
             "train", "--data", "packed.npz", "--n-validation", 200, "--loss", "robust", "--schedule", "cosine",
             "--learning-rate", RATES[PRETRAINED], "--warmup", 200, "--gradient-clip", 100, "--ema", 0.995,
             "--batch-size", 6, "--epochs", 4, *_network(settings), "--seed", settings.seed, "--threads", 1,
@@ -91,7 +101,7 @@ def _network(settings: Settings) -> tuple[object, ...]:
 def _training(name: str, settings: Settings) -> Step:
     """From scratch and fine-tuning differ in the starting weights, rehearsal and the first learning rate alone."""
     fine = name == FINETUNED
-    pretrained = ("--start", f"{RUNS[PRETRAINED]}/potential.pt", "--rehearse", "packed.npz")
+    pretrained = ("--start", f"{RUNS[PRETRAINED]}/potential.pt", "--rehearse", "contacts.npz")
     start = (*pretrained, "--n-rehearse", settings.rehearsed) if fine else _network(settings)
     return step(
         RUNS[name], f"Fine-tuning on frames of {REFERENCE}" if fine else "Training from scratch on the same frames",
