@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ffpt_core.cli.main import main
-from ffpt_core.demos import combustion
+from ffpt_core.demos import combustion, water
 from ffpt_core.demos.combustion.report import write_report
 from ffpt_core.demos.study import FINETUNED, RUNS, SCRATCH
 from ffpt_core.files import read_json, write_json
@@ -36,6 +36,22 @@ def test_quick_demo_writes_its_page_and_continues(tmp_path: Path, capsys: pytest
 
     assert main(["demo", "aspirin", "--quick", "--seed", "1", "--output", str(tmp_path)]) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_quick_water_writes_its_page_whatever_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "water", "--quick", "--output", str(tmp_path)]) == 0, capsys.readouterr().err
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 5
+    report = read_json(tmp_path / "report.json")
+    sections = {section["title"]: section for section in report["sections"]}
+    rehearsed = read_json(tmp_path / "settings.json")["rehearsed"]
+    assert read_json(tmp_path / "finetuned" / "result.json")["train_frames"] == water.Settings(**water.QUICK).n_train
+    assert any(f"--rehearse contacts.npz --n-rehearse {rehearsed}" in command for command in report["commands"])
+    # So little training rarely lasts long enough for g(r) and D: the page says which of them was measured.
+    for title, name in (("Structure", "rdf"), ("Diffusion", "diffusion")):
+        measured = (tmp_path / "analysis" / f"{name}.json").exists()
+        assert sections[title]["text"].startswith("Not measured") is not measured
+        assert bool(sections[title]["tables"]) is measured
 
 
 def test_quick_combustion_says_what_was_seen_and_what_was_not(

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from ffpt_core.demos.study import FINETUNED, SCRATCH
+from ffpt_core.report.content import Headline
+
+
+def versus(label: str, number: Callable[[str], str]) -> Headline:
+    """What the fine-tuned potential gives, beside the one from scratch.
+
+    Args:
+        label: what it is.
+        number: of a potential by its name, with its unit.
+    """
+    return Headline(label=label, value=number(FINETUNED), detail=f"from scratch {number(SCRATCH)}")
 
 
 def mae(results: Mapping[str, Any], name: str, label: str = "force") -> str:

@@ -1,12 +1,16 @@
-"""What all demonstrations share: the three potentials that are compared, and how a folder is begun."""
+"""What all demonstrations share: the three potentials that are compared, their data, start and end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
+from ffpt_core.datasets import Dataset
+from ffpt_core.demos.runner import Runner, step
 from ffpt_core.errors import FfptError
 from ffpt_core.files import read_json, write_json
 from ffpt_core.fused import load_kernel
@@ -15,12 +19,44 @@ from ffpt_core.progress import console
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+S = TypeVar("S", bound="DataclassInstance")
+
 SCRATCH, PRETRAINED, FINETUNED = "from scratch", "pre-trained", "pre-trained + fine-tuned"
 RUNS = {SCRATCH: "scratch", PRETRAINED: "pretrained", FINETUNED: "finetuned"}
 """Name for the reader, and folder."""
 
 
-def begin(folder: Path, settings: DataclassInstance) -> None:
+def perform(steps: Callable[[Runner, Path, S], None], folder: Path, settings: S) -> Path:
+    """Run, or continue, a demonstration in a folder.
+
+    Args:
+        steps: runs the commands of the study and writes report.json.
+        folder: of all files.
+        settings: of the study.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        FfptError: the folder holds one with other settings; a step failed, with which the same call continues.
+    """
+    _begin(folder, settings)
+    runner = Runner(folder)
+    steps(runner, folder, settings)
+    runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
+    return folder / "report.html"
+
+
+def write_frames(folder: Path, level: str, frames: Dataset, n_seen: int, seed: int) -> None:
+    """LEVEL-train.npz, n_seen frames to train and validate on, and LEVEL-test.npz, the rest; those there are left."""
+    order = np.random.default_rng(seed).permutation(len(frames))
+    for name, chosen in (("train", order[:n_seen]), ("test", order[n_seen:])):
+        path = folder / f"{level}-{name}.npz"
+        if not path.exists():
+            frames[np.sort(chosen)].save(path)
+
+
+def _begin(folder: Path, settings: DataclassInstance) -> None:
     """Make the folder of a demonstration, or check that the one there was begun with the same settings.
 
     Raises:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ffpt_core.demos.aspirin.settings import QUICK, Settings
-from ffpt_core.demos.aspirin.study import run
+from ffpt_core.demos.aspirin.study import steps
 
-__all__ = ["QUICK", "Settings", "run"]
+__all__ = ["QUICK", "Settings", "steps"]

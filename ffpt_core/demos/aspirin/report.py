@@ -15,7 +15,7 @@ from ffpt_core.demos.aspirin.settings import (
     Settings,
     md_folder,
 )
-from ffpt_core.demos.numbers import failures, holes, mae
+from ffpt_core.demos.numbers import failures, holes, mae, versus
 from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH
 from ffpt_core.files import read_json, write_json
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
@@ -82,24 +82,10 @@ def _headline(
 ) -> list[Headline]:
     hottest = max(settings.lengths)
     return [
-        Headline(
-            label="Force MAE on test frames",
-            value=f"{mae(results, FINETUNED)} meV/Å",
-            detail=f"from scratch {mae(results, SCRATCH)} meV/Å",
-        ),
-        Headline(
-            label="Energy MAE on test frames",
-            value=f"{mae(results, FINETUNED, 'energy')} meV",
-            detail=f"from scratch {mae(results, SCRATCH, 'energy')} meV",
-        ),
-        Headline(
-            label="Scans with a hole", value=holes(audits, FINETUNED), detail=f"from scratch {holes(audits, SCRATCH)}"
-        ),
-        Headline(
-            label=f"MD runs that failed at {hottest} K",
-            value=failures(survival[hottest], FINETUNED),
-            detail=f"from scratch {failures(survival[hottest], SCRATCH)}",
-        ),
+        versus("Force MAE on test frames", lambda name: f"{mae(results, name)} meV/Å"),
+        versus("Energy MAE on test frames", lambda name: f"{mae(results, name, 'energy')} meV"),
+        versus("Scans with a hole", lambda name: holes(audits, name)),
+        versus(f"MD runs that failed at {hottest} K", lambda name: failures(survival[hottest], name)),
     ]
 
 

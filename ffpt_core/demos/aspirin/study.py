@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ffpt_core.datasets import aspirin_gfn2
 from ffpt_core.demos.aspirin.report import write_report
 from ffpt_core.demos.aspirin.settings import (
@@ -21,23 +19,13 @@ from ffpt_core.demos.aspirin.settings import (
     md_folder,
 )
 from ffpt_core.demos.runner import Runner, Step, step
-from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, begin, models
+from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, models, write_frames
 from ffpt_core.sampling import SIGMA
 
 
-def run(folder: Path, settings: Settings | None = None) -> Path:
-    """Run, or continue, the demonstration in a folder.
-
-    Returns:
-        The path of report.html.
-
-    Raises:
-        FfptError: a step failed; the same call continues with it.
-    """
-    settings = settings or Settings()
-    begin(folder, settings)
+def steps(runner: Runner, folder: Path, settings: Settings) -> None:
+    """Run the commands of the study, or what is left of them, and write report.json (for demos.study.perform)."""
     _write_data(folder, settings)
-    runner = Runner(folder)
     runner.run([step("teacher", "GAFF-2.11 teacher of aspirin", "teacher", "aspirin", "-o", "teacher")])
     runner.run(
         [*_pretraining(settings), _training(FINETUNED, settings)],
@@ -46,19 +34,12 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     runner.run(_dynamics(FINETUNED, settings, jobs=2))
     runner.run(_scans(), [_evaluation(), *_analyses(settings)])
     write_report(folder, settings, runner.commands)
-    runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
-    return folder / "report.html"
 
 
 def _write_data(folder: Path, settings: Settings) -> None:
     """Training frames (with those for validation) and the rest as test frames."""
     frames = aspirin_gfn2()
-    order = np.random.default_rng(settings.seed).permutation(len(frames))
-    n_seen = settings.n_train + settings.n_validation
-    for name, chosen in (("train", order[:n_seen]), ("test", order[n_seen:])):
-        path = folder / f"gfn2-{name}.npz"
-        if not path.exists():
-            frames[np.sort(chosen)].save(path)
+    write_frames(folder, "gfn2", frames, settings.n_train + settings.n_validation, settings.seed)
 
 
 def _pretraining(settings: Settings) -> list[Step]:

@@ -18,7 +18,7 @@ from ffpt_core.demos.combustion.settings import (
     Settings,
     metad_folder,
 )
-from ffpt_core.demos.numbers import free_energy, holes, mae, temperatures, unphysical
+from ffpt_core.demos.numbers import free_energy, holes, mae, temperatures, unphysical, versus
 from ffpt_core.demos.study import FINETUNED, RUNS, SCRATCH
 from ffpt_core.files import read_json, write_json
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
@@ -116,26 +116,13 @@ def _stops(results: _Results) -> str:
 def _headline(results: _Results) -> list[Headline]:
     training, audits = results.training, results.audits
     return [
-        Headline(
-            label="Force MAE on test frames",
-            value=f"{mae(training, FINETUNED)} meV/Å",
-            detail=f"from scratch {mae(training, SCRATCH)} meV/Å",
+        versus("Force MAE on test frames", lambda name: f"{mae(training, name)} meV/Å"),
+        versus("Bonds of HO2 with a hole", lambda name: holes(audits, name)),
+        versus(
+            "Metadynamics: lasted, unphysical frames",
+            lambda name: f"{_lasted(results, name)}, {unphysical(results.species, name)}",
         ),
-        Headline(
-            label="Bonds of HO2 with a hole",
-            value=holes(audits, FINETUNED),
-            detail=f"from scratch {holes(audits, SCRATCH)}",
-        ),
-        Headline(
-            label="Metadynamics: lasted, unphysical frames",
-            value=f"{_lasted(results, FINETUNED)}, {unphysical(results.species, FINETUNED)}",
-            detail=f"from scratch {_lasted(results, SCRATCH)}, {unphysical(results.species, SCRATCH)}",
-        ),
-        Headline(
-            label=f"Free energy of {APART} over {BOUND}",
-            value=free_energy(results.fes, FINETUNED, APART),
-            detail=f"from scratch {free_energy(results.fes, SCRATCH, APART)}",
-        ),
+        versus(f"Free energy of {APART} over {BOUND}", lambda name: free_energy(results.fes, name, APART)),
     ]
 
 

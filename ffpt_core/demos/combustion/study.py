@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ffpt_core.datasets import combustion_dft
 from ffpt_core.demos.combustion.report import write_report
 from ffpt_core.demos.combustion.settings import (
@@ -24,25 +22,15 @@ from ffpt_core.demos.combustion.settings import (
     metad_folder,
 )
 from ffpt_core.demos.runner import Runner, Step, step
-from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, begin, models
+from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, models, write_frames
 
 _FEWEST_HILLS = 40
 """Of a run that a guard stopped: with fewer there is no free energy to speak of."""
 
 
-def run(folder: Path, settings: Settings | None = None) -> Path:
-    """Run, or continue, the demonstration in a folder.
-
-    Returns:
-        The path of report.html.
-
-    Raises:
-        FfptError: a step failed; the same call continues with it.
-    """
-    settings = settings or Settings()
-    begin(folder, settings)
+def steps(runner: Runner, folder: Path, settings: Settings) -> None:
+    """Run the commands of the study, or what is left of them, and write report.json (for demos.study.perform)."""
     _write_data(folder, settings)
-    runner = Runner(folder)
     runner.run(
         [step("teacher", f"{TEACHER} teachers of eight species", "teacher", "--qforce", "all", "-o", "teachers")]
     )
@@ -53,20 +41,13 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     runner.run([_metadynamics(FINETUNED, settings)], [_scan(), _evaluation()])
     runner.run(_analyses(folder))
     write_report(folder, settings, runner.commands)
-    runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
-    return folder / "report.html"
 
 
 def _write_data(folder: Path, settings: Settings) -> None:
     """Training frames of the reaction (with those for validation) and the rest as test frames."""
     frames = combustion_dft()
     frames = frames[frames.groups["reaction"] == REACTION.zfill(2)]
-    order = np.random.default_rng(settings.seed).permutation(len(frames))
-    n_seen = settings.n_train + settings.n_validation
-    for name, chosen in (("train", order[:n_seen]), ("test", order[n_seen:])):
-        path = folder / f"dft-{name}.npz"
-        if not path.exists():
-            frames[np.sort(chosen)].save(path)
+    write_frames(folder, "dft", frames, settings.n_train + settings.n_validation, settings.seed)
 
 
 def _pretraining(settings: Settings) -> list[Step]:

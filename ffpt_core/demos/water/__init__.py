@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ffpt_core.demos.water.settings import QUICK, Settings
-from ffpt_core.demos.water.study import run
+from ffpt_core.demos.water.study import steps
 
-__all__ = ["QUICK", "Settings", "run"]
+__all__ = ["QUICK", "Settings", "steps"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ffpt_core.analysis.style import save_figure
-from ffpt_core.demos.numbers import failures, holes, mae
+from ffpt_core.demos.numbers import failures, holes, mae, versus
 from ffpt_core.demos.study import FINETUNED, RUNS, SCRATCH
 from ffpt_core.demos.water.settings import RATES, REFERENCE, TEMPERATURE, Settings
 from ffpt_core.files import read_json, write_json
@@ -38,21 +38,9 @@ def write_report(folder: Path, settings: Settings, commands: Sequence[str]) -> N
         subtitle="Pre-trained on a single TIP3P molecule and fine-tuned on few frames of a box, against from scratch",
         summary=_summary(settings, results, audits, survival, diffusion),
         headline=[
-            Headline(
-                label="Force MAE on test frames",
-                value=f"{mae(results, FINETUNED)} meV/Å",
-                detail=f"from scratch {mae(results, SCRATCH)} meV/Å",
-            ),
-            Headline(
-                label="Scans of the molecule with a hole",
-                value=holes(audits, FINETUNED),
-                detail=f"from scratch {holes(audits, SCRATCH)}",
-            ),
-            Headline(
-                label="MD runs that failed",
-                value=failures(survival, FINETUNED),
-                detail=f"from scratch {failures(survival, SCRATCH)}",
-            ),
+            versus("Force MAE on test frames", lambda name: f"{mae(results, name)} meV/Å"),
+            versus("Scans of the molecule with a hole", lambda name: holes(audits, name)),
+            versus("MD runs that failed", lambda name: failures(survival, name)),
             Headline(label=f"D over that of {REFERENCE}", value=_ratio(diffusion), detail="same box, constant energy"),
         ],
         flow=_flow(settings),

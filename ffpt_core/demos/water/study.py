@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ffpt_core.demos.runner import Runner, Step, step
-from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, begin, models
+from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, models
 from ffpt_core.demos.water.report import write_report
 from ffpt_core.demos.water.settings import RATES, REFERENCE, TEMPERATURE, Settings
 from ffpt_core.files import read_json
@@ -19,18 +19,8 @@ BOX = "box/reference"
 """Folder of the reference model, which ffpt md runs as it runs a potential."""
 
 
-def run(folder: Path, settings: Settings | None = None) -> Path:
-    """Run, or continue, the demonstration in a folder.
-
-    Returns:
-        The path of report.html.
-
-    Raises:
-        FfptError: a step failed; the same call continues with it.
-    """
-    settings = settings or Settings()
-    begin(folder, settings)
-    runner = Runner(folder)
+def steps(runner: Runner, folder: Path, settings: Settings) -> None:
+    """Run the commands of the study, or what is left of them, and write report.json (for demos.study.perform)."""
     runner.run([_box(settings)], [*_teachers(), *_pretraining(settings)])
     runner.run([_training(FINETUNED, settings)], [_training(SCRATCH, settings)])
     runner.run(
@@ -42,8 +32,6 @@ def run(folder: Path, settings: Settings | None = None) -> Path:
     if _finished(folder / "nve" / RUNS[FINETUNED]):
         runner.run([_diffusion(settings)])
     write_report(folder, settings, runner.commands)
-    runner.run([step("report", "Report", "report", ".", "-o", "report.html")])
-    return folder / "report.html"
 
 
 def _box(settings: Settings) -> Step:
