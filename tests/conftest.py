@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ase.build
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from metadynamics_model import double_well, double_well_force, metadynamics
 from openmm_models import random_potential
 
 from ffpt_core import Potential
@@ -49,3 +52,12 @@ def ethanol() -> Atoms:
     atoms = ase.build.molecule("CH3CH2OH")
     atoms.positions += np.random.default_rng(3).normal(0, 0.1, atoms.positions.shape)
     return atoms
+
+
+@pytest.fixture(scope="session")
+def double_well_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """HILLS and COLVAR of well-tempered metadynamics of 300 walkers in the double well."""
+    folder = tmp_path_factory.mktemp("double-well")
+    start = np.linspace(-1.2, 1.2, 300)[:, None]
+    metadynamics(folder, ["x"], double_well, double_well_force, start, n_steps=8000, stride=80, height=0.06, seed=0)
+    return folder

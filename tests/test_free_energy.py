@@ -1,8 +1,7 @@
-"""Free energies: sums of hills against hand, PLUMED and known surfaces; basins, paths, reweighting, the command."""
+"""Free energies: sums of hills against hand, PLUMED and known surfaces; basins, paths, reweighting."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -11,16 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metadynamics_model import KT, TEMPERATURE, double_well, double_well_force, metadynamics
+from metadynamics_model import KT, TEMPERATURE, double_well
 from scipy.ndimage import label as label_regions
-from typer.testing import CliRunner
 
 from ffpt_core.errors import FfptError, FfptWarning
 from ffpt_plumed import find_kernel
-from ffpt_plumed.cli.fes import fes as command
 from ffpt_plumed.free_energy import (
     Axis,
     Basin,
@@ -238,15 +234,6 @@ def test_agrees_with_plumed_on_this_machine(tmp_path: Path) -> None:
 # --- A known free energy -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Well-tempered metadynamics of 300 walkers in the double well."""
-    folder = tmp_path_factory.mktemp("double-well")
-    start = np.linspace(-1.2, 1.2, 300)[:, None]
-    metadynamics(folder, ["x"], double_well, double_well_force, start, n_steps=8000, stride=80, height=0.06, seed=0)
-    return folder
-
-
 GRID = GridChoice((-1.6,), (1.6,), (64,))
 
 
@@ -255,9 +242,9 @@ def known(axes: tuple[Axis, ...]) -> FreeEnergy:
 
 
 @pytest.mark.filterwarnings("ignore:.*lie outside the grid")
-def test_a_double_well_within_half_a_kj_per_mol(run_folder: Path) -> None:
+def test_a_double_well_within_half_a_kj_per_mol(double_well_run: Path) -> None:
     options = Options(TEMPERATURE, grid=GRID, method="rbias", skip=16.0, basins=(LEFT, RIGHT))
-    surface = analyse(find_source(run_folder), options)
+    surface = analyse(find_source(double_well_run), options)
     truth = known(surface.fes.axes)
     region = low_region(truth, 25.0)
     assert region.mean() > 0.7
@@ -279,16 +266,16 @@ def test_a_double_well_within_half_a_kj_per_mol(run_folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*lie outside the grid")
-def test_final_bias_gives_the_same_free_energy(run_folder: Path) -> None:
+def test_final_bias_gives_the_same_free_energy(double_well_run: Path) -> None:
     options = Options(TEMPERATURE, grid=GRID, method="final", skip=40.0)
-    surface = analyse(find_source(run_folder), options)
+    surface = analyse(find_source(double_well_run), options)
     assert surface.reweighted is not None
     truth = known(surface.fes.axes)
     assert rms_difference(surface.reweighted.fes, truth, low_region(truth, 25.0))[0] < 0.6
 
 
-def test_offset_from_hills_is_that_of_the_run(run_folder: Path) -> None:
-    colvar, hills = read_table(run_folder / "COLVAR"), read_hills([run_folder / "HILLS"])
+def test_offset_from_hills_is_that_of_the_run(double_well_run: Path) -> None:
+    colvar, hills = read_table(double_well_run / "COLVAR"), read_hills([double_well_run / "HILLS"])
     axes = make_axes(hills, GridChoice((-2.0,), (2.0,), (200,)))
     kept = tuple(name for name in colvar.fields if name != "metad.rbias")
     without = Table(kept, {}, colvar.columns(kept))
@@ -518,139 +505,6 @@ def test_a_barrier_that_no_hill_reached_is_a_lower_bound(tmp_path: Path) -> None
         assert enough_to_see([surface], 50.0) == 50.0
 
 
-def run(*arguments: str | Path) -> None:
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, [str(one) for one in arguments])
-    if result.exception is not None:
-        raise result.exception
-
-
-@pytest.mark.filterwarnings("ignore:.*lie outside the grid")
-def test_command_on_a_run_folder(run_folder: Path, tmp_path: Path) -> None:
-    basins = ("--basin", "left=x:-1.6:0", "--basin", "right=x:0:1.6")
-    grid = ("--min", "-1.6", "--max", "1.6", "--bin", "64", "--temperature", "300", "--reweight", "rbias")
-    run(run_folder, *grid, *basins, "-o", tmp_path / "kj", "--skip", "16")
-    run(
-        run_folder,
-        *grid,
-        *basins,
-        "-o",
-        tmp_path / "kcal",
-        "--unit",
-        "kcal/mol",
-        "--reference",
-        tmp_path / "kj/fes.dat",
-    )
-    records = [json.loads((tmp_path / unit / "fes.json").read_text()) for unit in ("kj", "kcal")]
-    (first,), (second,) = (list(record["surfaces"].values()) for record in records)
-    assert first["basins"]["right"]["difference"] == pytest.approx(4.184 * second["basins"]["right"]["difference"])
-    assert first["path"]["barrier"] == pytest.approx(4.184 * second["path"]["barrier"])
-    assert first["path"]["barrier"] > 10.0
-    assert not first["path"]["is_lower_bound"]
-    assert len(first["minima"]) == 2
-    assert first["bias_factor"] == 8.0
-    assert first["reweighted"]["from_hills"]["rms"] < 1.0
-    assert second["reference"]["rms"] == pytest.approx(0.0, abs=1e-6)
-    for name in ("fes.png", "convergence.png"):
-        assert (tmp_path / "kcal" / name).stat().st_size > 5000
-    assert read_grid(tmp_path / "kcal" / "fes-reweighted.dat").axes[0].n_points == 65
-    # Grids are in kJ/mol whatever the unit of the results.
-    np.testing.assert_array_equal(
-        read_grid(tmp_path / "kj" / "fes.dat").values, read_grid(tmp_path / "kcal" / "fes.dat").values
-    )
-
-
-def test_command_on_maps_and_projections(tmp_path: Path) -> None:
-    run(f"a={DATA / 'HILLS'}", f"b={DATA / 'HILLS'}", "-o", tmp_path / "maps", "--estimates", "4", "--depth", "0.5")
-    assert {one.name for one in (tmp_path / "maps").iterdir()} == {
-        *("fes.json", "fes.png", "convergence.png", "fes-a.dat", "fes-b.dat")
-    }
-    run(
-        DATA / "HILLS",
-        "--cvs",
-        "phi",
-        "--bin",
-        "20",
-        "--temperature",
-        "300",
-        "-o",
-        tmp_path / "phi",
-        "--estimates",
-        "4",
-    )
-    assert read_grid(tmp_path / "phi" / "fes.dat").names == ("phi",)
-
-
-@pytest.mark.filterwarnings("ignore:.*lie outside the grid")
-def test_command_on_other_columns(run_folder: Path, tmp_path: Path) -> None:
-    colvar = read_table(run_folder / "COLVAR")
-    square = np.hstack([colvar.values, colvar["x"][:, None] ** 2, np.full((len(colvar), 1), 2.0)])
-    table = Table((*colvar.fields, "square", "wall.bias"), {}, square)
-    write_table(tmp_path / "COLVAR", table, "%23.16g ")
-    files = (run_folder / "HILLS", "--colvar", tmp_path / "COLVAR", "--temperature", "300")
-    run(*files, "--cvs", "square", "--skip", "16", "--min", "0", "--max", "2", "--bin", "40", "-o", tmp_path / "out")
-    fes = read_grid(tmp_path / "out" / "fes-reweighted.dat")
-    # F(x^2) has the Jacobian of two branches: -kT ln(sum over both exp(-F/kT) / (2 |x|)).
-    x = np.sqrt(fes.axes[0].points[4:30])
-    branches = sum(np.exp(-double_well(sign * x[:, None]) / KT) for sign in (-1.0, 1.0)) / (2.0 * x)
-    off = fes.values[4:30] + KT * np.log(branches)
-    assert np.abs(off - off.mean()).max() < 1.0
-    assert (tmp_path / "out" / "fes-reweighted.png").is_file()
-
-
-@pytest.mark.filterwarnings("ignore:.*lie outside the grid")
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nowhere"], "there is no file or folder nowhere"),
-        ([DATA], None),
-        ([DATA.parent], "has no file HILLS"),
-        ([DATA / "fes.dat"], "is not a HILLS file: it has no column 'time' or 'height'"),
-        ([DATA / "README.md"], "is not a table of PLUMED"),
-        (
-            [DATA / "HILLS", "--basin", "a=phi:0:1", "--basin", "b=phi:1:2"],
-            "give --temperature: the free energy of basins",
-        ),
-        ([DATA / "HILLS", "--cvs", "phi"], "give --temperature: the free energy of fewer variables"),
-        ([DATA / "HILLS", "--cvs", "psi"], "not of psi: the free energy of other variables comes from a COLVAR file"),
-        ([DATA / "HILLS", "--reweight", "rbias", "--temperature", "300"], "needs the COLVAR file of the run"),
-        ([DATA / "HILLS", "--reweight", "best"], "'best' is no way to weight frames; known are rbias and final"),
-        ([DATA / "HILLS", "--temperature", "-5"], "not above zero"),
-        (
-            [DATA / "HILLS", "--temperature", "300", "--basin", "a=d2:0:1", "--basin", "b=d1:0:1"],
-            "the variables are phi, d1",
-        ),
-        (
-            [DATA / "HILLS", "--temperature", "300", "--basin", "a=d1:5:6", "--basin", "b=d1:0:1"],
-            "no point of the grid",
-        ),
-        (
-            [DATA / "HILLS", "--min", "-pi,2", "--max", "pi,3"],
-            "no hill lies on the grid phi -3.14159 to 3.14159, d1 2 to 3",
-        ),
-        ([DATA / "HILLS", "--min", "0,0", "--max", "pi,1"], "phi is periodic: its grid is its whole period -pi to pi"),
-        ([DATA / "HILLS", "--bin", "10"], r"1 numbers of bins for 2 variables \(phi, d1\)"),
-        ([DATA / "HILLS", "--bin", "10,0"], "the grid of d1 would have 0 bins"),
-        ([DATA / "HILLS", "--bin", "10,10", "--spacing", "1,1"], "not both"),
-        ([DATA / "HILLS", "--bin", "ten,10"], "should be numbers with commas"),
-        ([DATA / "HILLS", "--min", "-pi,1", "--max", "pi,1"], "the grid of d1 would go from 1 to 1"),
-        ([DATA / "HILLS", "--unit", "volts"], "'volts' is no unit of energy"),
-        ([DATA / "HILLS", "--reference", DATA / "HILLS.gaussian"], "has the variables d1, not phi, d1"),
-        ([f"a={DATA / 'HILLS'}", f"b={DATA / 'HILLS.gaussian'}"], "b has other variables than a"),
-        ([f"a={DATA / 'HILLS'}", f"a={DATA / 'HILLS.gaussian'}"], "are not of one run"),
-    ],
-)
-def test_bad_input_gets_one_clear_line(arguments: list[str], message: str | None, tmp_path: Path) -> None:
-    if message is None:
-        run(*arguments, "--estimates", "2", "-o", tmp_path / "out")  # a folder with a file HILLS
-        return
-    with pytest.raises(FfptError, match=message) as caught:
-        run(*arguments, "-o", tmp_path / "out")
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -685,18 +539,3 @@ def test_colvar_that_cannot_be_weighted(tmp_path: Path) -> None:
     write_table(tmp_path / "COLVAR", Table(("time", "phi", "metad.bias"), {}, np.array([[1.0, 0.0, 0.3]])))
     with pytest.raises(FfptError, match="COLVAR has no column 'd1'"):
         analyse(source, options)
-
-
-def test_the_verb_joins_the_group_and_leaves_it_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint
-
-    from ffpt_core.cli import main
-    from ffpt_core.cli.analyze import analyze
-
-    points = [EntryPoint("analyze.fes", "ffpt_plumed.cli.fes:fes", main.PLUGINS)]
-    monkeypatch.setattr(main, "entry_points", lambda group: points)
-    before = len(analyze.registered_commands)
-    for _ in range(2):
-        group = typer.main.get_command(main.make_app()).commands["analyze"]
-        assert {"fes", "stability"} <= group.commands.keys()
-    assert len(analyze.registered_commands) == before
