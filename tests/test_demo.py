@@ -12,6 +12,7 @@ from ffpt_core.demos import combustion, water
 from ffpt_core.demos.combustion.report import write_report
 from ffpt_core.demos.study import FINETUNED, RUNS, SCRATCH
 from ffpt_core.files import read_json, write_json
+from ffpt_core.training import read_configuration
 
 
 def test_quick_demo_writes_its_page_and_continues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +48,9 @@ def test_quick_water_writes_its_page_whatever_fails(tmp_path: Path, capsys: pyte
     rehearsed = read_json(tmp_path / "settings.json")["rehearsed"]
     assert read_json(tmp_path / "finetuned" / "result.json")["train_frames"] == water.Settings(**water.QUICK).n_train
     assert any(f"--rehearse contacts.npz --n-rehearse {rehearsed}" in command for command in report["commands"])
+    for run in (SCRATCH, FINETUNED):  # the same loss for both, of the options that the commands give
+        loss = read_configuration(tmp_path / RUNS[run] / "config.yaml").loss
+        assert (loss.kind, loss.energy_weight, loss.energy_delta, loss.force_delta) == ("robust", 0.05, 0.1, 0.1)
     # So little training rarely lasts long enough for g(r) and D: the page says which of them was measured.
     for title, name in (("Structure", "rdf"), ("Diffusion", "diffusion")):
         measured = (tmp_path / "analysis" / f"{name}.json").exists()

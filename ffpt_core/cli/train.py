@@ -36,6 +36,11 @@ def train(
     schedule: Annotated[str | None, typer.Option(help="How it falls: plateau or cosine.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps over which it rises at the start.")] = None,
     loss: Annotated[str | None, typer.Option(help="mse, or robust for the labels of rattled frames.")] = None,
+    energy_weight: Annotated[
+        float | None, typer.Option(help="Of energies in the loss, forces have 20; default 1, less for large boxes.")
+    ] = None,
+    energy_delta: Annotated[float | None, typer.Option(help="eV from where robust is linear; default 1.")] = None,
+    force_delta: Annotated[float | None, typer.Option(help="The same of forces, eV/Angstrom; default 1.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames in a batch.")] = None,
     gradient_clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.999.")] = None,
@@ -77,7 +82,12 @@ def train(
         },
         "network": {"n_features": n_features, "n_layers": n_layers, "cutoff": cutoff},
         "schedule": {"kind": schedule, "warmup": warmup},
-        "loss": {"kind": loss},
+        "loss": {
+            "kind": loss,
+            "energy_weight": energy_weight,
+            "energy_delta": energy_delta,
+            "force_delta": force_delta,
+        },
     }
     top = {
         "start": start, "shifts": shifts, "output": output, "epochs": epochs, "frames_per_epoch": frames_per_epoch,

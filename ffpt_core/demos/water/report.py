@@ -128,9 +128,9 @@ def _errors(settings: Settings, results: dict[str, Any]) -> Section:
     return Section(
         title="Training and errors",
         text=(
-            f"Same frames, same number of epochs, batches of one frame, robust loss; first learning rates "
-            f"{RATES[SCRATCH]:g} and "
-            f"{RATES[FINETUNED]:g}. The network is smaller than the paper's, for two cores and a quarter of an hour."
+            f"Same frames, same number of epochs, batches of one frame, robust loss in which the energy of a whole box "
+            f"counts little; first learning rates {RATES[SCRATCH]:g} and {RATES[FINETUNED]:g}. The network is smaller "
+            "than the paper's, for two cores and a quarter of an hour."
         ),
         tables=[training_table({name: results[name] for name in (SCRATCH, FINETUNED)}, caption)],
         figures=[

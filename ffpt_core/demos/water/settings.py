@@ -12,6 +12,9 @@ REFERENCE = "SPC/Fw"
 RATES = {SCRATCH: 1e-3, PRETRAINED: 1e-3, FINETUNED: 1e-3}
 """First learning rates."""
 
+LOSS = ("--loss", "robust", "--energy-weight", 0.05, "--energy-delta", 0.1, "--force-delta", 0.1)
+"""Of a box: at a weight of one, the energy of all its atoms would drown its forces."""
+
 TEMPERATURE = 300
 """K."""
 
@@ -44,7 +47,7 @@ class Settings:
     sigma: float = 0.1
     packed: int = 8
     n_train: int = 300
-    rehearsed: int = 30
+    rehearsed: int = 60
     n_validation: int = 20
     n_test: int = 200
     interval: float = 0.25
@@ -60,7 +63,7 @@ class Settings:
 QUICK = {
     "rattled_frames": 4000,
     "n_train": 40,
-    "rehearsed": 4,
+    "rehearsed": 8,
     "n_validation": 4,
     "n_test": 6,
     "interval": 0.02,

@@ -12,7 +12,7 @@ from pathlib import Path
 from ffpt_core.demos.runner import Runner, Step, step
 from ffpt_core.demos.study import FINETUNED, PRETRAINED, RUNS, SCRATCH, models
 from ffpt_core.demos.water.report import write_report
-from ffpt_core.demos.water.settings import RATES, REFERENCE, TEMPERATURE, Settings
+from ffpt_core.demos.water.settings import LOSS, RATES, REFERENCE, TEMPERATURE, Settings
 from ffpt_core.files import read_json
 
 BOX = "box/reference"
@@ -94,7 +94,7 @@ def _training(name: str, settings: Settings) -> Step:
     return step(
         RUNS[name], f"Fine-tuning on frames of {REFERENCE}" if fine else "Training from scratch on the same frames",
         "train", "--data", "box/train.npz", "--n-train", settings.n_train, "--n-validation", settings.n_validation,
-        "--test", "box/test.npz", *start, "--loss", "robust", "--schedule", "cosine",
+        "--test", "box/test.npz", *start, *LOSS, "--gradient-clip", 4, "--schedule", "cosine",
         "--learning-rate", RATES[name], "--warmup", 50, "--batch-size", 1, "--ema", 0.99,
         "--epochs", settings.epochs, "--seed", settings.seed, "--threads", 1,
         "-o", RUNS[name],
