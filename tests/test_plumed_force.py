@@ -15,6 +15,7 @@ from ffpt_core import FfptError
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_plumed import PlumedForce, create_plumed_force
 from ffpt_plumed.ase_plumed import input_lines, plumed_calculator
+from ffpt_plumed.force import BACKENDS
 from ffpt_plumed.kernel import new_plumed
 from ffpt_plumed.session import BOLTZMANN, Session, Setup
 from ffpt_plumed.tables import read_table
@@ -234,6 +235,27 @@ def test_backends_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         create_plumed_force("", _system(), timestep=0.001, backend="openmm-plumed")
     with pytest.raises(FfptError, match="there are pythonforce, openmm-plumed"):
         create_plumed_force("", _system(), timestep=0.001, backend="gromacs")
+
+
+@kernel
+@pytest.mark.parametrize("box", [None, 0.9])
+def test_openmm_plumed_drives_the_same_run(box: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openmmplumed", reason="openmm-plumed is not installed", exc_type=ImportError)
+    tables, ends = [], []
+    for backend in BACKENDS:
+        (tmp_path / backend).mkdir()
+        monkeypatch.chdir(tmp_path / backend)
+        system = _system(box=box)
+        force = create_plumed_force(HILLS, system, timestep=0.0005, temperature=300.0, backend=backend)
+        context = _context(system, force)
+        context.getIntegrator().step(50)
+        ends.append(context.getState(positions=True).getPositions(asNumpy=True)._value)
+        del context, force, system  # PLUMED writes the last lines of its files
+        tables.append([read_table(Path(name)).values for name in ("HILLS", "COLVAR")])
+    assert len(tables[0][0]) >= 49
+    for one, other in zip(*tables, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(*ends, rtol=1e-9, atol=1e-12)
 
 
 def test_lines_for_ase() -> None:
