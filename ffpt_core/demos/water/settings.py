@@ -21,7 +21,7 @@ TEMPERATURE = 300
 
 @dataclass(frozen=True)
 class Settings:
-    """How much of everything; the defaults take eleven minutes on two cores.
+    """How much of everything; the defaults take fourteen minutes on two cores.
 
     Args:
         molecules: in the box, half of the paper's.
