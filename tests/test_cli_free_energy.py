@@ -8,31 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from commands import run_command
 from metadynamics_model import KT, double_well
-from typer.testing import CliRunner
 
 from ffpt_core.errors import FfptError
-from ffpt_plumed.cli.fes import fes as command
+from ffpt_plumed.cli.fes import fes
 from ffpt_plumed.free_energy import read_grid
 from ffpt_plumed.tables import Table, read_table, write_table
 
 DATA = Path(__file__).parent / "data" / "plumed"
 
 
-def run(*arguments: str | Path) -> None:
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, [str(one) for one in arguments])
-    if result.exception is not None:
-        raise result.exception
-
-
 @pytest.mark.filterwarnings("ignore:.*lie outside the grid")
 def test_command_on_a_double_well_run(double_well_run: Path, tmp_path: Path) -> None:
     basins = ("--basin", "left=x:-1.6:0", "--basin", "right=x:0:1.6")
     grid = ("--min", "-1.6", "--max", "1.6", "--bin", "64", "--temperature", "300", "--reweight", "rbias")
-    run(double_well_run, *grid, *basins, "-o", tmp_path / "kj", "--skip", "16")
-    run(
+    run_command(fes, double_well_run, *grid, *basins, "-o", tmp_path / "kj", "--skip", "16")
+    run_command(
+        fes,
         double_well_run,
         *grid,
         *basins,
@@ -63,11 +56,14 @@ def test_command_on_a_double_well_run(double_well_run: Path, tmp_path: Path) -> 
 
 
 def test_command_on_maps_and_projections(tmp_path: Path) -> None:
-    run(f"a={DATA / 'HILLS'}", f"b={DATA / 'HILLS'}", "-o", tmp_path / "maps", "--estimates", "4", "--depth", "0.5")
+    run_command(
+        fes, f"a={DATA / 'HILLS'}", f"b={DATA / 'HILLS'}", "-o", tmp_path / "maps", "--estimates", "4", "--depth", "0.5"
+    )
     assert {one.name for one in (tmp_path / "maps").iterdir()} == {
         *("fes.json", "fes.png", "convergence.png", "fes-a.dat", "fes-b.dat")
     }
-    run(
+    run_command(
+        fes,
         DATA / "HILLS",
         "--cvs",
         "phi",
@@ -90,12 +86,27 @@ def test_command_on_other_columns(double_well_run: Path, tmp_path: Path) -> None
     table = Table((*colvar.fields, "square", "wall.bias"), {}, square)
     write_table(tmp_path / "COLVAR", table, "%23.16g ")
     files = (double_well_run / "HILLS", "--colvar", tmp_path / "COLVAR", "--temperature", "300")
-    run(*files, "--cvs", "square", "--skip", "16", "--min", "0", "--max", "2", "--bin", "40", "-o", tmp_path / "out")
-    fes = read_grid(tmp_path / "out" / "fes-reweighted.dat")
+    run_command(
+        fes,
+        *files,
+        "--cvs",
+        "square",
+        "--skip",
+        "16",
+        "--min",
+        "0",
+        "--max",
+        "2",
+        "--bin",
+        "40",
+        "-o",
+        tmp_path / "out",
+    )
+    surface = read_grid(tmp_path / "out" / "fes-reweighted.dat")
     # F(x^2) has the Jacobian of two branches: -kT ln(sum over both exp(-F/kT) / (2 |x|)).
-    x = np.sqrt(fes.axes[0].points[4:30])
+    x = np.sqrt(surface.axes[0].points[4:30])
     branches = sum(np.exp(-double_well(sign * x[:, None]) / KT) for sign in (-1.0, 1.0)) / (2.0 * x)
-    off = fes.values[4:30] + KT * np.log(branches)
+    off = surface.values[4:30] + KT * np.log(branches)
     assert np.abs(off - off.mean()).max() < 1.0
     assert (tmp_path / "out" / "fes-reweighted.png").is_file()
 
@@ -144,10 +155,10 @@ def test_command_on_other_columns(double_well_run: Path, tmp_path: Path) -> None
 )
 def test_bad_input_gets_one_clear_line(arguments: list[str], message: str | None, tmp_path: Path) -> None:
     if message is None:
-        run(*arguments, "--estimates", "2", "-o", tmp_path / "out")  # a folder with a file HILLS
+        run_command(fes, *arguments, "--estimates", "2", "-o", tmp_path / "out")  # a folder with a file HILLS
         return
     with pytest.raises(FfptError, match=message) as caught:
-        run(*arguments, "-o", tmp_path / "out")
+        run_command(fes, *arguments, "-o", tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 

@@ -11,12 +11,11 @@ import mdtraj
 import numpy as np
 import openmm as mm
 import pytest
-import typer
+from commands import run_command
 from hypothesis import given
 from hypothesis import strategies as st
 from openmm import app
 from scipy.spatial.transform import Rotation
-from typer.testing import CliRunner
 
 from ffpt_core.analysis import Criterion
 from ffpt_core.errors import FfptError
@@ -193,14 +192,6 @@ def stop_at(time: float, name: str, frame_time: float | None = None) -> Unphysic
     return Unphysical("stopped", 1, time, FRAMES[name], None, time if frame_time is None else frame_time, None)
 
 
-def run(*arguments: str | Path) -> None:
-    command = typer.Typer()
-    command.command()(species)
-    result = CliRunner().invoke(command, [str(one) for one in arguments])
-    if result.exception is not None:
-        raise result.exception
-
-
 def test_runs_on_disk(tmp_path: Path) -> None:
     scratch = write_run(
         tmp_path / "scratch",
@@ -209,7 +200,8 @@ def test_runs_on_disk(tmp_path: Path) -> None:
         {1: stop_at(1.2, "O + OH"), 2: stop_at(0.3, "O + OH"), 3: stop_at(1.2, "HO2", frame_time=1.0)},
     )
     tuned = write_run(tmp_path / "tuned", [["HO2", "H + O2", "HO2", "HO2"]], "plumed.dat by native in openmm")
-    run(f"from scratch={scratch}", tuned, "-o", tmp_path / "out")  # the reaction is that of the first run
+    # The reaction is that of the first run.
+    run_command(species, f"from scratch={scratch}", tuned, "-o", tmp_path / "out")
     record = json.loads((tmp_path / "out" / "species.json").read_text())
     assert record["reaction"] == "9" and record["allowed"] == ["H + O2", "HO2"]
     finished, guarded, early, lost = record["runs"]["from scratch"]["replicas"]
@@ -231,17 +223,17 @@ def test_runs_on_disk(tmp_path: Path) -> None:
 def test_wrong_runs(tmp_path: Path) -> None:
     ours = write_run(tmp_path / "a", [["HO2"]], "plumed.dat by native in openmm")
     with pytest.raises(FfptError, match="give its number with --reaction"):
-        run(ours, "-o", tmp_path / "out")
+        run_command(species, ours, "-o", tmp_path / "out")
     one = write_run(tmp_path / "b", [["HO2"]], "reaction 1 by plumed in ase")
     nine = write_run(tmp_path / "c", [["HO2"]], "reaction 9 by plumed in ase")
     with pytest.raises(FfptError, match="reactions 1 and 9"):
-        run(one, nine, "-o", tmp_path / "out")
+        run_command(species, one, nine, "-o", tmp_path / "out")
     with pytest.raises(FfptError, match="reaction 2 is of the atoms H O H in this order, a/0 has O O H"):
-        run(ours, "--reaction", "2", "-o", tmp_path / "out")
+        run_command(species, ours, "--reaction", "2", "-o", tmp_path / "out")
     broken = write_run(tmp_path / "d", [[]], "reaction 9 by plumed in ase", {0: stop_at(1.0, "HO2")})
     (broken / "failure-0.xyz").write_text("3\n\nO 0 0 0\n")
     with pytest.raises(FfptError, match="cannot read the frame that stopped d/0"):
-        run(broken, "-o", tmp_path / "out")
+        run_command(species, broken, "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,19 @@
+"""Commands of the ffpt program, called in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.testing import CliRunner
+
+
+def run_command(command: Callable[..., Any], *arguments: str | Path) -> None:
+    """Call one command with its arguments; what it raises comes out."""
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    if result.exception is not None:
+        raise result.exception
