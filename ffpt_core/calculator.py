@@ -10,7 +10,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ffpt_core.errors import FfptError
-from ffpt_core.fused import FusedEvaluator, choose_kernel
+from ffpt_core.evaluators import Evaluator, choose_kernel, make_evaluator
 
 if TYPE_CHECKING:
     from ffpt_core.potential import Potential
@@ -38,8 +38,8 @@ class FfptCalculator(SinglePointCalculator):
     """Energy (eV), forces (eV/Angstrom) and, with a cell periodic in three directions, stress (eV/Angstrom^3).
 
     Args:
-        potential: what to evaluate; a fused kernel copies its weights at the first use.
-        kernel: as in ffpt_core.fused.choose_kernel.
+        potential: what to evaluate; kernels other than torch copy its weights at the first use.
+        kernel: as in ffpt_core.evaluators.choose_kernel.
 
     Raises:
         FfptError: no such kernel.
@@ -51,12 +51,12 @@ class FfptCalculator(SinglePointCalculator):
         super().__init__(**kwargs)
         self.potential = potential
         self.kernel = choose_kernel(kernel, potential)
-        self._evaluator: FusedEvaluator | None = None
+        self._evaluator: Evaluator | None = None
         self._pbc = np.zeros(3, dtype=bool)
 
     def evaluate(self, atoms: Atoms) -> dict[str, Any]:
         """Raises FfptError as Potential.energy_forces_stress does."""
-        evaluate = self._fused if self.kernel == "fused" else self.potential.energy_forces_stress
+        evaluate = self.potential.energy_forces_stress if self.kernel == "torch" else self._kept
         energy, forces, stress = evaluate(atoms)
         results = {"energy": energy, "free_energy": energy, "forces": forces}
         # Only then is there a volume to divide by; ASE reports a missing property by itself.
@@ -64,13 +64,13 @@ class FfptCalculator(SinglePointCalculator):
             results["stress"] = full_3x3_to_voigt_6_stress(stress)
         return results
 
-    def _fused(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
+    def _kept(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
         """Potential.energy_forces_stress through an evaluator that is kept for the next call."""
         if not np.isfinite(atoms.positions).all():
             raise FfptError("the positions are not finite numbers")
         kept = self._evaluator
         if kept is None or not np.array_equal(kept.numbers, atoms.numbers) or (self._pbc != atoms.pbc).any():
-            kept = self._evaluator = FusedEvaluator(self.potential, atoms.numbers, atoms.pbc)
+            kept = self._evaluator = make_evaluator(self.kernel, self.potential, atoms.numbers, atoms.pbc)
             self._pbc = atoms.pbc.copy()
         energies, forces, virial = kept(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
         volume = atoms.cell.volume if atoms.pbc.all() else np.inf

@@ -8,7 +8,8 @@ shifts that is not zero positive. ffpt_core.pairs has the same lists in tensor c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,6 +104,10 @@ def _own_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: 
     return pairs.numpy(), shifts.numpy().astype(np.int32)
 
 
+PairSearch = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[Any, Any]]
+"""Positions, a complete cell, three flags and a cutoff to pairs and shifts: in numpy, or on a device."""
+
+
 class NeighbourList:
     """A half pair list for a trajectory: made anew only when atoms or the cell have moved too far.
 
@@ -115,18 +120,26 @@ class NeighbourList:
         cutoff: Angstrom.
         skin: Angstrom. More of it makes for fewer lists and longer ones.
         pbc: three flags.
+        find: what makes a list; None: vesin.
 
     Attributes:
         builds: how many lists have been made.
     """
 
-    def __init__(self, cutoff: float, skin: float = 1.0, pbc: Sequence[bool] | np.ndarray = (False,) * 3) -> None:
+    def __init__(
+        self,
+        cutoff: float,
+        skin: float = 1.0,
+        pbc: Sequence[bool] | np.ndarray = (False,) * 3,
+        find: PairSearch | None = None,
+    ) -> None:
         self.cutoff = float(cutoff)
         self.skin = float(skin)
         self.pbc = np.array(pbc, dtype=bool)
         self.builds = 0
-        self._pairs = np.zeros((2, 0), dtype=np.int64)
-        self._shifts = np.zeros((0, 3), dtype=np.int32)
+        self._find: PairSearch = find or _half_list
+        self._pairs: Any = np.zeros((2, 0), dtype=np.int64)
+        self._shifts: Any = np.zeros((0, 3), dtype=np.int32)
         self._positions: np.ndarray = np.zeros((0, 3))  # for which the list was made, as the next two
         self._inverse: np.ndarray = np.eye(3)
         self._deformation: np.ndarray | None = None  # of the present cell; None where it is none
@@ -145,7 +158,7 @@ class NeighbourList:
 
         Returns:
             (2, n_pairs) int64, and (n_pairs, 3) int32 shifts; see the head of this file. The same read-only arrays
-            as before, unless a new list was made.
+            as before, unless a new list was made; those of another search are as it gave them.
 
         Raises:
             FfptError: the vectors of the periodic directions are zero or lie in a plane.
@@ -180,9 +193,10 @@ class NeighbourList:
         return bool(2 * farthest + (self.cutoff + self.skin) * self._strain <= self.skin)  # False if it is NaN
 
     def _build(self, positions: np.ndarray) -> None:
-        self._pairs, self._shifts = _half_list(positions, self._cell, self.pbc, self.cutoff + self.skin)
+        self._pairs, self._shifts = self._find(positions, self._cell, self.pbc, self.cutoff + self.skin)
         for array in (self._pairs, self._shifts):
-            array.setflags(write=False)
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
         self._positions = positions.copy()
         self._moved = np.empty_like(positions)
         self._inverse = np.linalg.inv(self._cell)

@@ -10,9 +10,13 @@ from types import ModuleType
 
 from ffpt_core.errors import FfptError
 from ffpt_core.fused import load_kernel
+from ffpt_core.gpu import why_no_triton
 
 BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce")
 """Ways to run a potential inside OpenMM."""
+
+REFERENCE_UP_TO = 2000
+"""Atoms up to which OpenMM's Reference platform integrates faster than a GPU changes hands."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +103,10 @@ def _fastest(platform: str | None) -> tuple[str, str]:
     """The faster backend, and why."""
     import torch
 
-    on_cpu = platform in ("Reference", "CPU") if platform is not None else not torch.cuda.is_available()
+    with_gpu = torch.cuda.is_available()
+    if with_gpu and not why_no_triton(torch.device("cuda")):
+        return "pythonforce", "the Triton kernels are the fastest on a GPU"
+    on_cpu = platform in ("Reference", "CPU") if platform is not None else not with_gpu
     if on_cpu and not isinstance(load_kernel(), str):
         return "pythonforce", "the fused kernel is the fastest on a CPU"
     because = _why_no_torchforce(platform)
@@ -118,11 +125,17 @@ def _why_no_torchforce(platform: str | None) -> str:
     return ""
 
 
-def choose_platform(platform: str = "auto") -> str:
+def choose_platform(platform: str = "auto", n_atoms: int | None = None) -> str:
     """The OpenMM platform for a system whose only costly force is a potential.
 
     "auto" is CUDA where PyTorch and OpenMM both have it, and Reference otherwise: a call of a PythonForce costs
-    9 us there and 400 us on the CPU platform, whose threads would also compete with PyTorch's.
+    9 us there and 400 us on the CPU platform, whose threads would also compete with PyTorch's. Reference it is as well
+    for few atoms on a GPU: OpenMM's CUDA platform has a CUDA context of its own, and PyTorch's takes turns with it,
+    which costs half a millisecond a step.
+
+    Args:
+        platform: OpenMM's name, or "auto".
+        n_atoms: of the system, or of one of its replicas; None: many.
 
     Raises:
         FfptError: this OpenMM has no such platform.
@@ -132,7 +145,8 @@ def choose_platform(platform: str = "auto") -> str:
 
     names = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
     if platform == "auto":
-        return "CUDA" if "CUDA" in names and torch.cuda.is_available() else "Reference"
+        small = n_atoms is not None and n_atoms <= REFERENCE_UP_TO
+        return "CUDA" if "CUDA" in names and torch.cuda.is_available() and not small else "Reference"
     if platform not in names:
         raise FfptError(f"this OpenMM has no platform {platform!r}; it has {', '.join(names)}")
     return platform

@@ -87,7 +87,7 @@ def energy_drift(
     if n_samples < 3:
         raise FfptError(f"{length:g} ps are too short for a slope: {n_samples} samples")
     system = create_system(potential, topology, backend=backend, remove_cm_motion=False)
-    chosen = openmm.Platform.getPlatformByName(choose_platform(platform))
+    chosen = openmm.Platform.getPlatformByName(choose_platform(platform, len(atoms)))
     context = openmm.Context(system, openmm.VerletIntegrator(timestep / 1000), chosen)
     context.setPositions(atoms.positions / NANOMETRE)
     context.setVelocitiesToTemperature(temperature, seed + 1)

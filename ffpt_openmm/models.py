@@ -35,11 +35,15 @@ class Model(Protocol):
     def shares(self) -> bool:
         """Whether replicas may share a Context."""
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU evaluates it, on whatever platform OpenMM integrates."""
+
     def check(self, atoms: Atoms) -> None:
         """Refuse atoms that it is not for."""
 
-    def resolved(self, settings: MDSettings) -> MDSettings:
-        """Settings with the backend and the platform that "auto" comes to here."""
+    def resolved(self, settings: MDSettings, n_atoms: int) -> MDSettings:
+        """Settings with the backend and the platform that "auto" comes to here, for so many atoms in a replica."""
 
     def system(self, topology: Topology, settings: MDSettings, replicas: int) -> openmm.System:
         """The System of copies of a topology, without thermostat, barostat or centre-of-mass remover."""
@@ -72,9 +76,14 @@ class PotentialModel:
         """Raises FfptError for an element that the potential never saw."""
         self.potential.check_elements(atoms.numbers)
 
-    def resolved(self, settings: MDSettings) -> MDSettings:
+    @property
+    def on_gpu(self) -> bool:
+        """See Model."""
+        return self.potential.device.type != "cpu"
+
+    def resolved(self, settings: MDSettings, n_atoms: int) -> MDSettings:
         """See choose_backend and choose_platform."""
-        platform = choose_platform(settings.platform)
+        platform = choose_platform(settings.platform, n_atoms)
         return dataclasses.replace(settings, backend=choose_backend(settings.backend, platform), platform=platform)
 
     def system(self, topology: Topology, settings: MDSettings, replicas: int) -> openmm.System:
@@ -113,6 +122,7 @@ class TeacherModel:
 
     teacher: Teacher
     shares: bool = False
+    on_gpu: bool = False
 
     def check(self, atoms: Atoms) -> None:
         """Raises FfptError for other atoms than the teacher's, or in a cell where it has none, or the reverse."""
@@ -125,7 +135,7 @@ class TeacherModel:
             kinds = {True: "a periodic box", False: "a molecule in vacuum"}
             raise FfptError(f"the teacher is for {kinds[self.teacher.periodic]}, the topology for the other")
 
-    def resolved(self, settings: MDSettings) -> MDSettings:
+    def resolved(self, settings: MDSettings, n_atoms: int) -> MDSettings:
         """The forces are OpenMM's own: for a box its CPU platform is the fastest without a GPU, else Reference."""
         if settings.backend not in ("auto", "openmm"):
             raise FfptError(f"the forces of a teacher are OpenMM's own: it has no backend {settings.backend!r}")

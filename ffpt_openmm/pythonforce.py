@@ -15,8 +15,8 @@ import torch
 from ffpt_core import Potential, load
 from ffpt_core.engine import ForceModule
 from ffpt_core.errors import FfptError
+from ffpt_core.evaluators import choose_kernel, make_evaluator
 from ffpt_core.export import check_evaluation, check_module, compile_module, probe_geometries
-from ffpt_core.fused import FusedEvaluator, choose_kernel
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class PotentialFunction:
         potential: what to evaluate.
         numbers: atomic numbers of the particles that the State will hold, of one copy.
         periodic: evaluate in the box of the State.
-        kernel: as in ffpt_core.fused.choose_kernel.
+        kernel: as in ffpt_core.evaluators.choose_kernel.
         replicas: number of copies, which the State holds one after the other.
 
     Raises:
@@ -91,20 +91,24 @@ def evaluation(
 ) -> ReplicaEvaluation:
     """What a PythonForce computes, with the energy of each copy. Arguments and errors as PotentialFunction."""
     potential.check_elements(np.array(numbers, dtype=int))
-    make = _fused if choose_kernel(kernel, potential) == "fused" else _torch
-    return make(potential, list(numbers), periodic, replicas)
+    chosen = choose_kernel(kernel, potential)
+    if chosen == "torch":
+        return _torch(potential, list(numbers), periodic, replicas)
+    return _evaluator(chosen, potential, list(numbers), periodic, replicas)
 
 
-def _fused(potential: Potential, numbers: list[int], periodic: bool, replicas: int) -> ReplicaEvaluation:
+def _evaluator(
+    kernel: str, potential: Potential, numbers: list[int], periodic: bool, replicas: int
+) -> ReplicaEvaluation:
     probes = probe_geometries(numbers, periodic)
-    probe = FusedEvaluator(potential, probes[0].numbers, (periodic,) * 3, replicas)
+    probe = make_evaluator(kernel, potential, probes[0].numbers, (periodic,) * 3, replicas)
 
     def evaluate_probe(positions: np.ndarray, cell: np.ndarray | None) -> tuple[float, np.ndarray]:
         energies, forces, _ = probe(positions, cell)
         return float(energies.sum()), forces
 
     check_evaluation(evaluate_probe, potential, probes, replicas)
-    evaluator = FusedEvaluator(potential, numbers, (periodic,) * 3, replicas)
+    evaluator = make_evaluator(kernel, potential, numbers, (periodic,) * 3, replicas)
 
     def evaluate(positions: np.ndarray, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         energies, forces, _ = evaluator(positions * NANOMETRE, None if box is None else box * NANOMETRE)

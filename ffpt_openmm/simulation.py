@@ -107,14 +107,14 @@ def run_md(
     """
     prepared = RunFolder(folder)
     model, source = as_model(potential)
-    settings = model.resolved(settings)
+    settings = model.resolved(settings, topology.getNumAtoms())
     starts = _starts(topology, structure, teacher, settings)
     model.check(starts[0])
     if teacher is not None:
         check_atoms(starts[0].numbers.tolist(), teacher.atoms, "teacher")
         reference = teacher.atoms if reference is None else reference
     with prepared.locked():
-        jobs = jobs or _default_jobs(settings)
+        jobs = jobs or _default_jobs(model, settings)
         record = _prepare(prepared, (model, source), topology, starts, reference, teacher, settings, jobs, sampling)
         _run(prepared, record, settings, jobs, threads, progress, sampling)
     return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
@@ -150,8 +150,8 @@ def _ignore(steps: int) -> None:
     """Where no bar is shown."""
 
 
-def _default_jobs(settings: MDSettings) -> int:
-    if settings.platform == "CUDA":
+def _default_jobs(model: Model, settings: MDSettings) -> int:
+    if model.on_gpu or settings.platform == "CUDA":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -191,7 +191,7 @@ def _at_once(model: Model, starts: Sequence[Atoms], settings: MDSettings) -> int
     cells = np.array([atoms.cell.array for atoms in starts])
     if not model.shares or settings.pressure is not None or (cells != cells[0]).any():
         return len(starts[0])
-    return None if settings.platform == "CUDA" else ATOMS_AT_ONCE
+    return None if model.on_gpu else ATOMS_AT_ONCE
 
 
 def _prepare(

@@ -18,12 +18,12 @@ from openmm_models import rattled, water_box
 from ffpt_core import FfptError, Potential
 from ffpt_core.calculator import FfptCalculator
 from ffpt_core.datasets import Dataset
+from ffpt_core.evaluators import choose_kernel
 from ffpt_core.fused import (
     FusedEvaluator,
     FusedNetwork,
     FusedTraining,
     Structures,
-    choose_kernel,
     kernel,
     load_kernel,
     network,
@@ -331,5 +331,5 @@ def test_training_follows_its_weights() -> None:
 
 
 def test_no_such_kernel() -> None:
-    with pytest.raises(FfptError, match="no kernel 'cuda'; there are auto, fused, torch"):
+    with pytest.raises(FfptError, match="no kernel 'cuda'; there are auto, fused, triton, torch"):
         choose_kernel("cuda", small_potential())

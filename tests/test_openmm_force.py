@@ -13,10 +13,10 @@ from ase.build import molecule
 from openmm import app
 from openmm_models import random_potential, rattled, water_box, water_topology
 
-from ffpt_core import FfptError
+from ffpt_core import FfptError, evaluators
 from ffpt_core.calculator import FfptCalculator
 from ffpt_core.export import export_torchscript, probe_geometries
-from ffpt_core.fused import evaluator, load_kernel
+from ffpt_core.fused import load_kernel
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_openmm import backends, create_force, create_system, pythonforce
 
@@ -206,7 +206,7 @@ def test_auto_says_what_it_chose(teacher, monkeypatch, caplog) -> None:
     with caplog.at_level("INFO"):
         create_force(random_potential(), teacher.topology)
     assert "the fused kernel is the fastest on a CPU" in caplog.text
-    for module in (backends, evaluator):
+    for module in (backends, evaluators):
         monkeypatch.setattr(module, "load_kernel", lambda: "no C++ compiler")
     with caplog.at_level("INFO"):
         force = create_force(random_potential(), teacher.topology)

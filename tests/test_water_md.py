@@ -105,7 +105,7 @@ def test_the_volume_of_an_ideal_gas() -> None:
     settings = dataclasses.replace(SETTINGS, pressure=pressure, wrap=True, temperature=temperature, friction=50.0)
     model = PotentialModel(potential)
     topology = water_topology(box, box.cell.array)
-    ensemble = Ensemble(model, topology, model.resolved(settings), [box], [0])
+    ensemble = Ensemble(model, topology, model.resolved(settings, len(box)), [box], [0])
     ensemble.begin()
     barostat = next(f for f in ensemble._context.getSystem().getForces() if isinstance(f, mm.MonteCarloBarostat))
     assert barostat.getDefaultPressure()._value == pressure
@@ -233,7 +233,7 @@ def test_what_cannot_be_run_is_refused(small, tmp_path) -> None:
     with pytest.raises(FfptError, match="the teacher is for"):
         run_md(small, water_topology(box, CELL), tmp_path / "a", SETTINGS, structure=box)
     with pytest.raises(FfptError, match="no backend 'torchforce'"):
-        TeacherModel(small).resolved(dataclasses.replace(SETTINGS, backend="torchforce"))
+        TeacherModel(small).resolved(dataclasses.replace(SETTINGS, backend="torchforce"), 3)
     other = small.atoms.copy()
     other.set_cell(1.01 * small.atoms.cell.array)
     with pytest.raises(FfptError, match="is not that of the topology"):

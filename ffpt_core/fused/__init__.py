@@ -4,9 +4,9 @@
 not involved: a call costs what its arithmetic costs. Without a C++ compiler everything runs through PyTorch.
 """
 
-from ffpt_core.fused.evaluator import KERNELS, FusedEvaluator, choose_kernel
+from ffpt_core.fused.evaluator import FusedEvaluator
 from ffpt_core.fused.kernel import load_kernel
 from ffpt_core.fused.network import FusedNetwork, Structures
 from ffpt_core.fused.training import FusedTraining
 
-__all__ = ["KERNELS", "FusedEvaluator", "FusedNetwork", "FusedTraining", "Structures", "choose_kernel", "load_kernel"]
+__all__ = ["FusedEvaluator", "FusedNetwork", "FusedTraining", "Structures", "load_kernel"]

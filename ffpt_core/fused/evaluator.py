@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from ffpt_core.engine import STATIC_PAIRS_UP_TO
-from ffpt_core.errors import FfptError
-from ffpt_core.fused.kernel import load_kernel
 from ffpt_core.fused.network import FusedNetwork, Structures
 from ffpt_core.neighbours import NeighbourList
 from ffpt_core.pairs import all_pairs
 from ffpt_core.potential import Potential
 from ffpt_core.replicas import repeated_pairs
-
-KERNELS: tuple[str, ...] = ("auto", "fused", "torch")
-"""What evaluates a network: newtonnet.cpp on a CPU, or PyTorch anywhere."""
-
-_log = logging.getLogger(__name__)
-
-
-def choose_kernel(kernel: str, potential: Potential) -> str:
-    """What a kernel of KERNELS comes to here: "fused" or "torch".
-
-    "auto" is the fused kernel for a potential on a CPU where a C++ compiler is installed, and PyTorch otherwise.
-
-    Raises:
-        FfptError: no such kernel.
-    """
-    if kernel not in KERNELS:
-        raise FfptError(f"there is no kernel {kernel!r}; there are {', '.join(KERNELS)}")
-    if kernel != "auto":
-        return kernel
-    missing = load_kernel() if potential.device.type == "cpu" else "the potential is on a GPU"
-    if isinstance(missing, str):
-        _log.info("the network runs in PyTorch: %s", missing)
-        return "torch"
-    return "fused"
 
 
 class FusedEvaluator:

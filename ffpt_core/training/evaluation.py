@@ -11,7 +11,8 @@ import torch
 
 from ffpt_core.datasets import Dataset
 from ffpt_core.errors import FfptError
-from ffpt_core.fused import FusedNetwork, Structures, choose_kernel
+from ffpt_core.evaluators import choose_kernel
+from ffpt_core.fused import FusedNetwork, Structures
 from ffpt_core.potential import Potential
 from ffpt_core.progress import progress_bar
 from ffpt_core.training.batches import Batch, FrameBatches

@@ -30,7 +30,7 @@ PARTS = {
 def doctor(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the findings as JSON.")] = None,
 ) -> None:
-    """Show versions, OpenMM platforms, GPU, force backends, the fused and the PLUMED kernel, and what is missing.
+    """Show versions, OpenMM platforms, GPU, force backends, kernels for CPU, GPU and PLUMED, and what is missing.
 
     \b
     Example:
@@ -43,6 +43,7 @@ def doctor(
     from ffpt_core.errors import FfptError
     from ffpt_core.files import write_json
     from ffpt_core.fused import load_kernel
+    from ffpt_core.gpu import why_no_triton
     from ffpt_core.progress import console
     from ffpt_openmm.backends import load_torchforce
     from ffpt_plumed.kernel import find_kernel, kernel_version
@@ -60,6 +61,8 @@ def doctor(
     torch_force = f"does not load: {backend}" if isinstance(backend, str) else "loads"
     missing = load_kernel()
     fused = f"not available: {missing}" if isinstance(missing, str) else "available"
+    no_triton = why_no_triton(torch.device("cuda")) if gpu else "there is no GPU"
+    triton = f"not available: {no_triton}" if no_triton else "available"
     try:
         kernel = f"{find_kernel()}, version {kernel_version()}"
     except FfptError as error:
@@ -73,6 +76,7 @@ def doctor(
     console.print(f"GPU: {gpu or 'none'}; CPU threads: {torch.get_num_threads()}")
     console.print(f"TorchForce: {torch_force}")
     console.print(f"fused kernel for CPUs: {fused}")
+    console.print(f"Triton kernels for GPUs: {triton}")
     console.print(f"PLUMED kernel: {kernel}", soft_wrap=True)
     if output is not None:
         write_json(
@@ -83,6 +87,7 @@ def doctor(
                 "gpu": gpu,
                 "torchforce": torch_force,
                 "fused": fused,
+                "triton": triton,
                 "plumed": kernel,
             },
         )
