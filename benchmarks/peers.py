@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.metadata
+import importlib.util
 import io
 import sys
 import tempfile
@@ -39,7 +41,9 @@ DISTRIBUTIONS = {REFERENCE: "newtonnet", "MACE": "mace-torch", "TensorNet": "tor
 def installed() -> tuple[dict[str, str], dict[str, str]]:
     """Versions of the peers that can be imported, and for each of the others one line on why not."""
     versions, missing = {}, {}
-    sys.modules.setdefault("wandb", types.ModuleType("wandb"))  # the reference's trainer imports it, nothing uses it
+    if importlib.util.find_spec("wandb") is None:  # the reference's trainer imports it, nothing uses it
+        sys.modules["wandb"] = types.ModuleType("wandb")
+        sys.modules["wandb"].__spec__ = importlib.machinery.ModuleSpec("wandb", None)
     modules = {REFERENCE: "newtonnet.models.newtonnet", "MACE": "mace.modules", "TensorNet": "torchmdnet.models.model"}
     for name, module in modules.items():
         try:

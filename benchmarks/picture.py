@@ -212,7 +212,8 @@ def _langevin(axes: Axes, rows: dict[str, Any]) -> None:
                 label = key.removeprefix("langevin-") if position == 0 else None
                 axes.errorbar(value, position + offset, xerr=error, fmt=marker, color=colour, capsize=2, label=label)
     axes.axvline(1.0, color="black", lw=0.8)
-    axes.axvline(rows[shown[0]]["reach"], color=TARGET, lw=1.2, ls="--", label="to reach: at most 1.10")
+    if (reach := rows[shown[0]]["reach"]) is not None:
+        axes.axvline(reach, color=TARGET, lw=1.2, ls="--", label=f"to reach: at most {reach:.2f}")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.5, len(names) + 0.4)
     axes.set_xlabel("time of a step / time of the bare evaluation")

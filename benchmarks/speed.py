@@ -93,6 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help=", ".join(ROWS)
     )
+    there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    parser.add_argument("--devices", nargs="+", choices=there, default=there, metavar="DEVICE", help=", ".join(there))
     parser.add_argument("--threads", type=int, default=cores(), help="of PyTorch and OpenMM (default: all cores)")
     parser.add_argument("--output", type=Path, default=Path("benchmark"), help="folder of speed.json and speed.png")
     parser.add_argument("--quick", action="store_true", help="a few seconds, tiny boxes: a smoke test")
@@ -112,22 +114,21 @@ def main(arguments: list[str] | None = None) -> None:
         sizes = {"waters": 36 if versions else 4, "boxes": (2, 4), "replicas": 2}
     effort = Effort(rounds=5, budget=0.1, visit=0.001) if chosen.quick else Effort()
 
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     report: dict[str, Any] = {"machine": {}, "peers": versions, "missing_peers": missing, "rows": {}}
-    for device in devices:
+    for device in chosen.devices:
         plan = Plan(device, chosen.threads, effort, tuple(versions), **sizes)
         report["machine"][device] = machine(chosen.threads, device)
         _introduce(report["machine"][device], console)
         rows = measure(plan, chosen.rows, console)
         report["rows"][device] = {row.key: vars(row) for row in rows}
-    if devices == ["cpu"]:
+    if there == ["cpu"]:
         report["missing_devices"] = {"cuda": "PyTorch finds no GPU"}
         console.print("\nGPU rows left out: PyTorch finds no GPU")
     report["wall_seconds"] = round(time.perf_counter() - started, 1)
 
     chosen.output.mkdir(parents=True, exist_ok=True)
     write_json(chosen.output / "speed.json", report)
-    for device in devices:
+    for device in chosen.devices:
         name = "speed.png" if device == "cpu" else f"speed-{device}.png"
         draw(report, device, chosen.output / name)
     console.print(f"{chosen.output / 'speed.json'}, {chosen.output / 'speed.png'}, {report['wall_seconds']:.0f} s")

@@ -17,7 +17,8 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
     """A Langevin step in OpenMM by every backend on every platform, over the bare evaluation by the same backend."""
     atoms = structure_of(system, plan)
     name = {"aspirin": "aspirin", "water": f"{plan.waters} waters"}[system]
-    result = Result(f"langevin-{system}", f"Langevin step over evaluation, {name}", "step", "times its cost", 1.10)
+    reach = 1.10 if plan.device == "cpu" else None  # on a GPU times of a step are to be reached
+    result = Result(f"langevin-{system}", f"Langevin step over evaluation, {name}", "step", "times its cost", reach)
     engines, skipped = engines_of(system, plan)
     result.skipped = dict(skipped)
     steps = 10 if len(atoms) <= 64 else 2
@@ -36,7 +37,7 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
 
 
 def _platforms(plan: Plan, result: Result) -> list[str]:
-    wanted = ["Reference", "CPU"] if plan.device == "cpu" else ["CUDA"]
+    wanted = ["Reference", "CPU" if plan.device == "cpu" else "CUDA"]
     there = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
     for name in wanted:
         if name not in there:

@@ -17,6 +17,7 @@ from benchmarks.rows.structures import engines_of
 from benchmarks.systems import motion
 from benchmarks.timing import Case, paired_times
 from ffpt_openmm import create_system
+from ffpt_openmm.backends import choose_platform
 
 
 def measure(plan: Plan, advance: Advance) -> Result:
@@ -32,7 +33,7 @@ def measure(plan: Plan, advance: Advance) -> Result:
     potential = systems.random_potential(plan.device)
     together, result.skipped = find_engines(potential, motion(atoms), copies=n)
     singles, _ = engines_of("aspirin", plan)
-    platform = "CUDA" if plan.device == "cuda" else "Reference"
+    platform = choose_platform("auto", len(atoms))
     cases: list[Case] = []
     for engine in singles:
         # The stricter comparison: single runs that share the cores perfectly, one thread each.
