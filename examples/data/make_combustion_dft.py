@@ -34,7 +34,7 @@ from ffpt_core.units import KCAL_PER_MOL
 LEVEL = "wB97X/def2-TZVP/df"
 NUMBERS = (8, 8, 1)
 BATCH = 20
-FRAMES = {"09": 100, "01": 20}
+FRAMES = {"09": 300, "01": 300}
 TEMPERATURE = 1500.0  # K, of the dynamics of HO2 with the Q-Force teacher
 LIMIT = 3.0  # kcal/mol above what its neighbours say: dropped as another SCF solution
 
