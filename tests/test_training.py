@@ -24,7 +24,7 @@ from ffpt_core.datasets import Dataset, write
 from ffpt_core.training import evaluate, make_configuration, read_configuration, train
 from ffpt_core.training.batches import FrameBatches, ShuffledFrames
 from ffpt_core.training.configuration import LossConfiguration
-from ffpt_core.training.module import loss_terms
+from ffpt_core.training.loss import loss_terms
 from ffpt_core.training.run import read_frames, rehearsing, starting_potential
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -16,10 +18,18 @@ from benchmarks.timing import Case, paired_times
 from ffpt_core import Potential
 from ffpt_core.fused import load_kernel
 from ffpt_core.training.batches import FrameBatches
-from ffpt_core.training.configuration import make_configuration
+from ffpt_core.training.configuration import TrainingConfiguration, make_configuration
 from ffpt_core.training.module import PotentialModule
+from ffpt_core.training.replay import STEPS, ReplayedTraining
+from ffpt_core.training.resident import ResidentFrames
 
 LEARNING_RATE = 1e-4
+
+_MORE_FRAMES = (100, 1000)
+"""Frames a batch that are measured on a GPU, too."""
+
+_FRAMES_A_CALL = 5000
+"""Up to STEPS batches, which are sent to a GPU at once."""
 
 
 def measure(system: str, plan: Plan, advance: Advance) -> Result:
@@ -45,6 +55,16 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
             result.skipped["ffpt, fused"] = reason
         else:
             kernels.insert(0, "fused")
+    else:
+        for size in sorted({batch_size, *_MORE_FRAMES}):
+            name = "ffpt, graphs" + (f", {size} a batch" if size != batch_size else "")
+            steps = _replayed_steps(copy.deepcopy(start).train(), batches, size)
+            n_steps = min(STEPS, max(1, _FRAMES_A_CALL // size))
+            case = Case(name, functools.partial(steps, n_steps), n_steps * size)
+            if size == batch_size:  # what the reference does as well
+                losses[name] = steps(1)
+                case = dataclasses.replace(case, against=base)
+            cases.append(case)
     for kernel in kernels:
         step = _training_step(copy.deepcopy(start).train(), batches, plan.device, kernel)
         losses[f"ffpt, {kernel}"] = step(numbers[0])
@@ -60,12 +80,15 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
     return result
 
 
+def _configuration() -> TrainingConfiguration:
+    return make_configuration({"data": {"train": "none"}, "output": "none", "learning_rate": LEARNING_RATE})
+
+
 def _training_step(
     potential: Potential, batches: FrameBatches, device: str, kernel: str
 ) -> Callable[[np.ndarray], float]:
     """A step as Lightning makes it: batch, errors, loss, gradients, Adam. Returns the loss."""
-    values = {"data": {"train": "none"}, "output": "none", "learning_rate": LEARNING_RATE}
-    module = PotentialModule(potential, make_configuration(values), 1, kernel)
+    module = PotentialModule(potential, _configuration(), 1, kernel)
     optimizer = module.configure_optimizers()
 
     def step(frames: np.ndarray) -> float:
@@ -77,3 +100,21 @@ def _training_step(
         return loss.item()
 
     return step
+
+
+def _replayed_steps(potential: Potential, batches: FrameBatches, batch_size: int) -> Callable[[int], float]:
+    """Steps as they are made on a GPU: frames there already, graphs, and then a look at the loss. Returns its mean."""
+    configuration = _configuration()
+    frames = ResidentFrames(
+        batches, potential.shifts.cpu().numpy(), potential.cutoff, batch_size, device=potential.device
+    )
+    optimizer = torch.optim.Adam(potential.network.parameters(), fused=True)
+    training = ReplayedTraining(potential, optimizer, [], configuration, frames, torch.cuda.graph_pool_handle())
+    order = np.random.default_rng(0).permutation(len(batches))
+
+    def steps(n_steps: int) -> float:
+        training.loss_sum.zero_()
+        training.run(np.resize(order, n_steps * batch_size), [LEARNING_RATE] * n_steps)
+        return training.loss_sum.item() / n_steps
+
+    return steps

@@ -135,6 +135,28 @@ class FrameBatches(torch.utils.data.Dataset[Batch]):
         )
 
 
+class FrameNumbers(torch.utils.data.Dataset[np.ndarray]):
+    """Leaves frame numbers what they are, for a device that has the frames.
+
+    Args:
+        n_frames: number of frames.
+    """
+
+    def __init__(self, n_frames: int) -> None:
+        self.n_frames = n_frames
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __getitem__(self, frames: np.ndarray) -> np.ndarray:
+        return frames
+
+
+def in_order(n_frames: int, batch_size: int) -> list[np.ndarray]:
+    """All frame numbers in batches; the last one may be smaller."""
+    return [np.arange(first, min(first + batch_size, n_frames)) for first in range(0, n_frames, batch_size)]
+
+
 class ShuffledFrames(torch.utils.data.Sampler[np.ndarray]):
     """Shuffled batches of frame numbers that depend on the seed and the epoch alone.
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -16,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 
 from ffpt_core.files import atomic_write
 from ffpt_core.progress import progress_bar
+from ffpt_core.training.batches import Batch
 from ffpt_core.training.module import PotentialModule
 
 COLUMNS = ("epoch", "seconds", "learning_rate", "train_loss", "validation_loss", "energy_mae", "force_mae")
@@ -76,20 +78,22 @@ class Bar(Callback):
 
     Args:
         description: left of the bar.
-        batches: number of batches of the whole run.
-        batch_size: frames in each.
+        epochs: of the whole run.
+        frames_per_epoch: frames that each trains on.
     """
 
-    def __init__(self, description: str, batches: int, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.context = progress_bar(description, batches * batch_size)
+    def __init__(self, description: str, epochs: int, frames_per_epoch: int) -> None:
+        self.frames_per_epoch = frames_per_epoch
+        self.context = progress_bar(description, epochs * frames_per_epoch)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.advance = self.context.__enter__()
-        self.advance(pl_module.global_step * self.batch_size)
+        self.advance(trainer.current_epoch * self.frames_per_epoch)
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.advance(self.batch_size)
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch | np.ndarray, batch_idx: int
+    ) -> None:
+        self.advance(batch.n_frames if isinstance(batch, Batch) else len(batch))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.context.__exit__(None, None, None)

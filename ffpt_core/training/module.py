@@ -10,7 +10,6 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor
-from torch.nn.functional import huber_loss
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -18,25 +17,14 @@ from ffpt_core.errors import FfptError
 from ffpt_core.fused import FusedTraining
 from ffpt_core.potential import Potential
 from ffpt_core.training.batches import Batch
-from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
+from ffpt_core.training.configuration import TrainingConfiguration
+from ffpt_core.training.loss import loss_terms
 
 DifferentiableEvaluation = Callable[..., tuple[Tensor, Tensor]]
 """The arguments of Potential.forward to what it returns, differentiable in the weights."""
 
 _LOOK_EVERY = 50
 """Steps between looks at the loss of a GPU: each makes the host wait for it."""
-
-
-def loss_terms(configuration: LossConfiguration, energy_errors: Tensor, force_errors: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean squared, or robust, error of energies (eV^2) and of force components (eV^2/Angstrom^2)."""
-    if configuration.kind == "mse":
-        return energy_errors.square().mean(), force_errors.square().mean()
-    # Twice PyTorch's Huber loss, so that small errors cost what they cost in mse.
-    zero_energy, zero_force = torch.zeros_like(energy_errors), torch.zeros_like(force_errors)
-    return (
-        2.0 * huber_loss(energy_errors, zero_energy, delta=configuration.energy_delta),
-        2.0 * huber_loss(force_errors, zero_force, delta=configuration.force_delta),
-    )
 
 
 class PotentialModule(lightning.LightningModule):
@@ -51,7 +39,7 @@ class PotentialModule(lightning.LightningModule):
         potential: what to train, already on its precision.
         configuration: the run.
         total_steps: optimiser steps of the whole run (for the cosine).
-        kernel: "fused" or "torch" (see ffpt_core.fused.choose_kernel).
+        kernel: "fused" or "torch" (see ffpt_core.evaluators.choose_kernel).
     """
 
     def __init__(
@@ -71,6 +59,7 @@ class PotentialModule(lightning.LightningModule):
         # Walking through the modules for these at every step takes a millisecond.
         self._weights = list(potential.network.parameters())
         self._averages = [] if self.averaged is None else list(self.averaged.parameters())
+        self._step = 0  # of the whole run; Lightning counts its own steps, which hold many of these on a GPU
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -104,7 +93,7 @@ class PotentialModule(lightning.LightningModule):
         """The loss of one batch, refused where it is not a number."""
         loss = self.loss(batch)
         self._add("train_loss", loss.detach(), 1)
-        if loss.device.type == "cpu" or self.global_step % _LOOK_EVERY == 0:
+        if loss.device.type == "cpu" or self._step % _LOOK_EVERY == 0:
             self._check_loss()
         return loss
 
@@ -112,7 +101,7 @@ class PotentialModule(lightning.LightningModule):
         """Raise FfptError if a loss of this epoch was not a finite number."""
         if not torch.isfinite(self._sums["train_loss"]):
             raise FfptError(
-                f"the loss is no longer a number (epoch {self.current_epoch + 1}, step {self.global_step + 1}): "
+                f"the loss is no longer a number (epoch {self.current_epoch + 1}, step {self._step + 1}): "
                 "lower learning_rate, set gradient_clip, or look for outliers in the labels"
             )
 
@@ -124,8 +113,21 @@ class PotentialModule(lightning.LightningModule):
         self._sums, self._counts = {}, {}
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Warm-up and cosine are functions of the step alone, so there is nothing to save."""
-        schedule, step = self.configuration.schedule, self.global_step
+        self._step = self.current_epoch * self.steps_per_epoch + batch_index
+        self._set_rate()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps."""
+        return self.total_steps // self.configuration.epochs
+
+    def _set_rate(self) -> float:
+        """The learning rate of this step: now that of the optimiser, too.
+
+        Warm-up and cosine are functions of the step alone, so there is nothing to save; between plateaus the optimiser
+        holds its rate.
+        """
+        schedule, group, step = self.configuration.schedule, self._optimizer.param_groups[0], self._step
         rate = self.configuration.initial_rate
         if step < schedule.warmup:
             rate *= (step + 1) / schedule.warmup
@@ -133,15 +135,16 @@ class PotentialModule(lightning.LightningModule):
             progress = min(1.0, (step - schedule.warmup) / max(1, self.total_steps - schedule.warmup))
             rate *= schedule.final_fraction + (1 - schedule.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
         elif step > schedule.warmup:
-            return  # plateau: the optimiser holds its rate
-        self._optimizer.param_groups[0]["lr"] = rate
+            return group["lr"]
+        group["lr"] = rate
+        return rate
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.configuration.ema is None:
             return
         # The average begins with the weights after the first step.
-        decay = self.configuration.ema if self.global_step > 1 else 0.0
-        get_ema_multi_avg_fn(decay)(self._averages, self._weights, self.global_step)
+        decay = self.configuration.ema if self._step > 0 else 0.0
+        get_ema_multi_avg_fn(decay)(self._averages, self._weights, self._step)
 
     def on_validation_start(self) -> None:
         self._check_loss()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +18,24 @@ from ffpt_core import __version__
 from ffpt_core.analysis.style import save_figure
 from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read, shift_energies
 from ffpt_core.errors import FfptError
+from ffpt_core.evaluators import choose_kernel
 from ffpt_core.files import read_json, write_json
-from ffpt_core.fused import choose_kernel
 from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.potential import Potential, load
 from ffpt_core.progress import console
-from ffpt_core.training.batches import FrameBatches, ShuffledFrames
+from ffpt_core.training.batches import FrameBatches, FrameNumbers, ShuffledFrames, in_order
 from ffpt_core.training.configuration import TrainingConfiguration, read_configuration, write_configuration
 from ffpt_core.training.evaluation import Errors, evaluate, predict
 from ffpt_core.training.plots import plot_learning_curve
+from ffpt_core.training.resident import ResidentFrames
 
 _SHIFT_FRAMES = 2000
 """Frames that the shifts are fitted to: more would not change them."""
+
+_SHARE_OF_DEVICE = 0.5
+"""Of the free memory of a GPU, for frames that stay there; the rest is for steps."""
+
+_log = logging.getLogger(__name__)
 
 CONFIGURATION, POTENTIAL, CHECKPOINT, RESULT = "config.yaml", "potential.pt", "checkpoint.ckpt", "result.json"
 
@@ -210,39 +217,43 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
 
     from ffpt_core.training.callbacks import AtomicCheckpointIO, Bar, RunFiles
     from ffpt_core.training.module import PotentialModule
+    from ffpt_core.training.replayed_module import ReplayedModule
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # a batch is made in less than its step
     folder, batch_size = configuration.output, configuration.batch_size
     potential = starting_potential(configuration, frames.train)
     potential.metadata = _metadata(configuration, frames)
     potential.train()
 
     accelerator = _accelerator(configuration.device)
-    kernel = choose_kernel(configuration.kernel, potential) if accelerator == "cpu" else "torch"
     trained = rehearsing(configuration, frames, potential)
-    sampler = ShuffledFrames(len(trained), batch_size, configuration.frames_per_epoch, configuration.seed)
-    module = PotentialModule(potential, configuration, len(sampler) * configuration.epochs, kernel)
-    pinned = accelerator == "gpu"  # copies that nobody waits for
-    loader = torch.utils.data.DataLoader(
-        FrameBatches(trained, potential.cutoff), sampler=sampler, batch_size=None, pin_memory=pinned
-    )
-    validation_frames = [
-        np.arange(first, min(first + batch_size, len(frames.validation)))
-        for first in range(0, len(frames.validation), batch_size)
-    ]
-    validation_loader = torch.utils.data.DataLoader(
-        FrameBatches(frames.validation, potential.cutoff),
-        sampler=validation_frames,
-        batch_size=None,
-        pin_memory=pinned,
-    )
+    train, validation = (FrameBatches(part, potential.cutoff) for part in (trained, frames.validation))
+    per_epoch = configuration.frames_per_epoch or len(trained)
+    total_steps = -(-per_epoch // batch_size) * configuration.epochs
+    module: PotentialModule
+    if replays(accelerator, train, validation):
+        module = ReplayedModule(potential, configuration, total_steps, train, validation)
+        at_once, validated_at_once = module.frames_at_once
+        loaders = [
+            _loader(FrameNumbers(len(trained)), ShuffledFrames(len(trained), at_once, per_epoch, configuration.seed)),
+            _loader(FrameNumbers(len(frames.validation)), in_order(len(frames.validation), validated_at_once)),
+        ]
+    else:
+        kernel = choose_kernel(configuration.kernel, potential) if accelerator == "cpu" else "torch"
+        module = PotentialModule(potential, configuration, total_steps, kernel)
+        pinned = accelerator == "gpu"  # copies that nobody waits for
+        loaders = [
+            _loader(train, ShuffledFrames(len(trained), batch_size, per_epoch, configuration.seed), pinned),
+            _loader(validation, in_order(len(frames.validation), batch_size), pinned),
+        ]
     checkpoint = folder / CHECKPOINT
     trainer = lightning.Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=configuration.epochs,
-        gradient_clip_val=configuration.gradient_clip,
-        callbacks=[RunFiles(folder), Bar(folder.name, len(sampler) * configuration.epochs, batch_size)],
+        gradient_clip_val=configuration.gradient_clip if module.automatic_optimization else None,
+        callbacks=[RunFiles(folder), Bar(folder.name, configuration.epochs, per_epoch)],
         plugins=[AtomicCheckpointIO()],
         logger=_tensorboard(folder) if configuration.tensorboard else False,
         default_root_dir=folder,
@@ -252,10 +263,32 @@ def _fit(configuration: TrainingConfiguration, frames: Frames) -> list[dict[str,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, loader, validation_loader, ckpt_path=checkpoint if checkpoint.exists() else None)
+    trainer.fit(module, loaders[0], loaders[1], ckpt_path=checkpoint if checkpoint.exists() else None)
     if trainer.interrupted:
         raise FfptError(f"interrupted; the same command continues the run in {folder}")
     return module.history
+
+
+def replays(accelerator: str, train: FrameBatches, validation: FrameBatches) -> bool:
+    """Whether a run keeps its frames on the device and replays its steps there."""
+    if accelerator != "gpu":
+        return False
+    needed = ResidentFrames.n_bytes(train) + ResidentFrames.n_bytes(validation)
+    free, _ = torch.cuda.mem_get_info()
+    if needed > _SHARE_OF_DEVICE * free:
+        _log.warning(
+            "the frames and their pairs (%.1f GB) would take more than half of what is free on the GPU (%.1f GB): "
+            "batches are made on the CPU, and steps are slower",
+            needed / 1e9,
+            free / 1e9,
+        )
+        return False
+    return True
+
+
+def _loader(dataset: torch.utils.data.Dataset[Any], sampler: Any, pinned: bool = False) -> Any:
+    """Of batches that the sampler names."""
+    return torch.utils.data.DataLoader(dataset, sampler=sampler, batch_size=None, pin_memory=pinned)
 
 
 def _accelerator(device: str) -> str:
