@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.floor import RATE_ROWS
 from benchmarks.timing import Effort
 
 MEMORY_LIMIT = 8 * 2**30
 """Bytes of memory that a process may take: the size of a small workstation."""
 
-_RATE_ROWS = 1024  # of the matrix product whose rate is measured: more rows are not faster, and take memory
 _PRODUCTS = 20
 
 
@@ -167,12 +167,13 @@ def _serve(n_molecules: int, device: str) -> None:
     calculator = potential.calculator()
     evaluate = along(calculator.calculate, motion(atoms))
     potential.calculator().calculate(water(1))  # what libraries allocate once is not the box's
+    rows = RATE_ROWS[device]
+    left, right = torch.rand(rows, 128, device=device), torch.rand(128, 128, device=device)
+    product = torch.mm(left, right)
     _forget_peak(device)
     synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
     base = _peak_bytes(device)
     n_pairs = potential.pairs(atoms)[0].shape[1]
-    left, right = torch.rand(_RATE_ROWS, 128, device=device), torch.rand(128, 128, device=device)
-    product = torch.empty_like(left)
     print(json.dumps({"n_atoms": len(atoms), "n_pairs": n_pairs, "base_bytes": base}), flush=True)
     for line in sys.stdin:
         calls = int(line)
@@ -192,7 +193,7 @@ def _serve(n_molecules: int, device: str) -> None:
         for _ in range(_PRODUCTS):
             torch.mm(left, right, out=product)
         synchronise()
-        rate = _RATE_ROWS * 128 * 128 * _PRODUCTS / (time.perf_counter() - started)
+        rate = rows * 128 * 128 * _PRODUCTS / (time.perf_counter() - started)
         answer = {"seconds": seconds, "multiply_adds_per_second": rate, "peak_bytes": _peak_bytes(device)}
         print(json.dumps(answer), flush=True)
 

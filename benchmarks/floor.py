@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RATE_ROWS = {"cpu": 1024, "cuda": 2**17}
+"""Rows with which a product (rows x 128) (128 x 128) reaches the rate of a device: fewer would make no floor."""
+
 
 @dataclass(frozen=True)
 class Product:

@@ -38,7 +38,7 @@ def grouped(replicas: Sequence[int], n_atoms: int, jobs: int, at_once: int | Non
         jobs: groups that run at the same time.
         at_once: atoms in a group, unless a single replica has more; None: no bound.
     """
-    most = len(replicas) if at_once is None else max(1, at_once // n_atoms)
+    most = max(1, len(replicas)) if at_once is None else max(1, at_once // n_atoms)
     rounds = -(-len(replicas) // (jobs * most))
     groups = min(len(replicas), jobs * rounds)
     bounds = [len(replicas) * k // groups for k in range(groups + 1)] if groups else [0]

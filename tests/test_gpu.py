@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 
 import ase.build
@@ -20,6 +21,7 @@ from openmm_models import rattled, water_box  # noqa: E402
 
 from ffpt_core import FfptError, Potential  # noqa: E402
 from ffpt_core.evaluators import choose_kernel, make_evaluator  # noqa: E402
+from ffpt_core.files import read_json  # noqa: E402
 from ffpt_core.fused import FusedEvaluator, load_kernel  # noqa: E402
 from ffpt_core.gpu import evaluator, why_no_triton, why_not  # noqa: E402
 from ffpt_core.gpu.evaluator import DeviceEvaluator  # noqa: E402
@@ -29,6 +31,7 @@ from ffpt_core.neighbours import half_list  # noqa: E402
 from ffpt_core.newtonnet import NewtonNet  # noqa: E402
 from ffpt_core.teachers import aspirin  # noqa: E402
 from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM  # noqa: E402
+from ffpt_openmm import MDSettings, run_md  # noqa: E402
 from ffpt_openmm.pythonforce import evaluation  # noqa: E402
 
 DEVICE = "cuda" if WITH_GPU else "cpu"
@@ -241,6 +244,27 @@ def test_a_gpu_takes_them_by_itself() -> None:
     atoms.calc = potential.calculator()
     np.testing.assert_allclose(atoms.get_forces(), potential.energy_and_forces(atoms)[1], atol=2e-6)
     assert atoms.calc.kernel == "triton"
+
+
+@needs_gpu
+def test_md_on_a_gpu_continues_bit_for_bit(tmp_path) -> None:
+    """Replicas share a Context of the Reference platform; a run that is extended is the run that was not stopped."""
+    settings = MDSettings(
+        temperature=10, length=0.1, interval=5, log_interval=10, checkpoint_interval=0.02, max_stretch=50,
+        minimize=False, replicas=3,
+    )  # fmt: skip
+    teacher, potential = aspirin(), _potential()
+    for name, lengths in (("unbroken", (0.1,)), ("continued", (0.05, 0.1))):
+        for length in lengths:
+            some = dataclasses.replace(settings, length=length)
+            run_md(potential, teacher.topology, tmp_path / name, some, teacher=teacher, progress=False)
+    record = read_json(tmp_path / "unbroken" / "run.json")
+    assert record["groups"] == [[0, 1, 2]]
+    assert record["settings"]["platform"] == "Reference"
+    for k in range(3):
+        one, other = (tmp_path / name / f"trajectory-{k}.dcd" for name in ("unbroken", "continued"))
+        assert len(one.read_bytes()) > 5000
+        assert one.read_bytes() == other.read_bytes()
 
 
 @needs_gpu

@@ -123,7 +123,8 @@ def test_groups() -> None:
     assert grouped(range(10), 21, jobs=2, at_once=None) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     assert grouped(range(3, 5), 21, jobs=8) == [[3], [4]]
     assert grouped(range(4), 10 * ATOMS_AT_ONCE, jobs=1) == [[0], [1], [2], [3]]
-    assert grouped([], 21, jobs=2) == []
+    for at_once in (ATOMS_AT_ONCE, None):
+        assert grouped([], 21, jobs=2, at_once=at_once) == []
     for n, jobs in itertools.product((1, 7, 100), (1, 2, 3)):
         groups = grouped(range(n), 21, jobs)
         assert list(itertools.chain(*groups)) == list(range(n))

@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 
 from benchmarks import peers, systems
-from benchmarks.floor import floor_counts
+from benchmarks.floor import RATE_ROWS, floor_counts
 from benchmarks.rows.plan import Advance, Plan
 from benchmarks.rows.result import Result
 from benchmarks.rows.structures import engines_of, structure_of
@@ -25,9 +25,6 @@ POTENTIAL = "ffpt, potential"
 
 PRODUCT = "matrix product"
 """Cases of this name measure the rate of (rows x 128) (128 x 128)."""
-
-_LARGE = 1024
-"""Rows at which the rate has reached its height: with the few pairs of a small molecule it would be no floor."""
 
 
 def measure(system: str, plan: Plan, advance: Advance) -> Result:
@@ -47,7 +44,8 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
     result.skipped = dict(skipped)
 
     base = peers.REFERENCE
-    cases = [Case(_product(rows), _product_call(rows, plan.device)) for rows in sorted({n_pairs, _LARGE})]
+    rate_rows = RATE_ROWS[plan.device]
+    cases = [Case(_product(rows), _product_call(rows, plan.device)) for rows in sorted({n_pairs, rate_rows})]
     cases.append(Case(POTENTIAL, along(potential.energy_and_forces, frames), against=base))
     cases.append(Case("ffpt, ASE calculator", along(potential.calculator().calculate, frames), against=base))
     cases.append(Case("ffpt, eager module", _module_call(potential, frames), against=base))
@@ -66,7 +64,7 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
     times = paired_times(cases, plan.effort, plan.device, advance)
     result.add(cases, times)
     result.details |= {"n_atoms": len(atoms), "n_pairs": n_pairs}
-    _add_floor(result, times, len(atoms), n_pairs)
+    _add_floor(result, times, len(atoms), n_pairs, rate_rows)
     return result
 
 
@@ -108,10 +106,10 @@ def _difference(potential: Potential, reference: peers.Reference, frames: Sequen
     return {"energy_eV": float(max(energies)), "force_eV_per_Angstrom": float(max(forces))}
 
 
-def _add_floor(result: Result, times: dict[str, np.ndarray], n_atoms: int, n_pairs: int) -> None:
+def _add_floor(result: Result, times: dict[str, np.ndarray], n_atoms: int, n_pairs: int, rate_rows: int) -> None:
     """Floor in seconds from the best rate of the same round, and the share of each case that evaluates our network."""
     counts = floor_counts(n_atoms, n_pairs)
-    rate = np.max([rows * 128 * 128 / times[_product(rows)][:, 0] for rows in {n_pairs, _LARGE}], axis=0)
+    rate = np.max([rows * 128 * 128 / times[_product(rows)][:, 0] for rows in {n_pairs, rate_rows}], axis=0)
     result.details["floor"] = counts
     result.details["product_gflops"] = Spread.of(2e-9 * rate).to_dict()
     for name, count in counts.items():

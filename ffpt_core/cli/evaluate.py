@@ -29,7 +29,9 @@ def evaluate(
         Optional[list[str]],
         typer.Option(help="Errors by group too, e.g. reaction, or reaction,source; repeatable. Default: small groups."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Frames evaluated at once.")] = 20,
+    batch_size: Annotated[
+        Optional[int], typer.Option(help="Frames evaluated at once. Default: what suits CPU or GPU.")
+    ] = None,
 ) -> None:
     """Compare energies and forces of potentials with labels: a table, JSON and a parity picture.
 

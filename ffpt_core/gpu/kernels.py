@@ -212,8 +212,11 @@ def atoms_gather(
 
 @triton.jit
 def _rows4(n_atoms, BLOCK: tl.constexpr, F: tl.constexpr):
-    """For 4 BLOCK rows, four to an atom: atom, whether the row is one of its vector, whether it is its fourth; and where
-    the rows begin in (n_atoms, 3, F) and in (n_atoms, F).
+    """4 BLOCK rows, four to an atom.
+
+    Returns:
+        For each row its atom, whether that exists, whether the row is one of three components, whether it is the
+        fourth; and where it begins in (n_atoms, 3, F) and in (n_atoms, F).
     """
     row = tl.arange(0, 4 * BLOCK)
     atom = tl.program_id(0) * BLOCK + row // 4

@@ -47,8 +47,17 @@ class Errors:
         return ", ".join(parts) + f" ({self.frames} frames)"
 
 
-def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tuple[np.ndarray, np.ndarray]:
+_FRAMES_ON_CPU, _ATOMS_ON_GPU = 20, 4000
+"""What is evaluated at once: a GPU takes as long for few atoms as for many."""
+
+
+def predict(potential: Potential, dataset: Dataset, batch_size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Energies and forces of every frame.
+
+    Args:
+        potential: what to evaluate.
+        dataset: the frames.
+        batch_size: how many at once; None: what suits the potential's device.
 
     Returns:
         (n_frames,) eV, and (n_atoms_total, 3) eV/Angstrom, in the order of the dataset.
@@ -58,6 +67,9 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int = 20) -> tup
     """
     potential.check_elements(dataset.numbers)
     evaluate = _fused(potential) if choose_kernel("auto", potential) == "fused" else _torch(potential)
+    if batch_size is None:
+        many = max(1, int(_ATOMS_ON_GPU / np.mean(dataset.n_atoms))) if len(dataset) else 1
+        batch_size = _FRAMES_ON_CPU if potential.device.type == "cpu" else many
     batches = FrameBatches(dataset, potential.cutoff)
     energies, forces = [], []
     with progress_bar("evaluating", len(dataset)) as advance:
@@ -143,7 +155,7 @@ def errors_by(dataset: Dataset, energies: np.ndarray, forces: np.ndarray, group:
     return found
 
 
-def evaluate(potential: Potential, dataset: Dataset, batch_size: int = 20) -> Errors:
+def evaluate(potential: Potential, dataset: Dataset, batch_size: int | None = None) -> Errors:
     """Errors of a potential on a dataset with energies, forces or both.
 
     Raises:
