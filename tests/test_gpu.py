@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import ase.build
 import numpy as np
@@ -23,7 +26,7 @@ from ffpt_core import FfptError, Potential  # noqa: E402
 from ffpt_core.evaluators import choose_kernel, make_evaluator  # noqa: E402
 from ffpt_core.files import read_json  # noqa: E402
 from ffpt_core.fused import FusedEvaluator, load_kernel  # noqa: E402
-from ffpt_core.gpu import evaluator, why_no_triton, why_not  # noqa: E402
+from ffpt_core.gpu import evaluator, kernels, why_no_triton, why_not  # noqa: E402
 from ffpt_core.gpu.evaluator import DeviceEvaluator  # noqa: E402
 from ffpt_core.gpu.network import SEPARATE  # noqa: E402
 from ffpt_core.gpu.pair_list import PairList  # noqa: E402
@@ -213,6 +216,18 @@ def test_what_a_graph_records_stays_where_it_is() -> None:
     assert evaluate._neighbours[0].builds == 2
     assert addresses() == before
     assert evaluate._network.forces_at % SEPARATE == 0
+
+
+def test_they_compile_for_a_gpu_that_is_not_here(tmp_path) -> None:
+    """To machine code of compute capability 8.0; what the interpreter runs is not yet what a compiler takes."""
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment.pop("TRITON_INTERPRET", None)
+    script = Path(__file__).with_name("gpu_compilation.py")
+    found = subprocess.run([sys.executable, script, "80"], env=environment, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr[-2000:]
+    sizes = dict(line.rsplit(": ", 1) for line in found.stdout.splitlines())
+    assert {name.split()[0] for name in sizes} == set(kernels.__all__)
+    assert min(map(int, sizes.values())) > 1000
 
 
 def test_in_openmm_units() -> None:

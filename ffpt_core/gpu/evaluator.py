@@ -39,7 +39,8 @@ class DeviceEvaluator:
         replicas: number of copies, which share the cell.
 
     Raises:
-        FfptError: an element that the potential does not know; the kernels cannot run here (why_not).
+        FfptError: an element that the potential does not know; the kernels cannot run here (why_not); too little
+            memory, here and when called.
     """
 
     def __init__(
@@ -122,8 +123,11 @@ class DeviceEvaluator:
         """A new pair list: into the arrays that are there, or into larger ones."""
         if self._list is None or pairs.shape[1] > self._list.capacity:
             n = len(self._all_numbers)
-            self._list = PairList(n, int(room * pairs.shape[1]), self._device)
-            self._network = DeviceNetwork(self._potential, self._all_numbers, self._list, bool(self._pbc.any()))
+            try:
+                self._list = PairList(n, int(room * pairs.shape[1]), self._device)
+                self._network = DeviceNetwork(self._potential, self._all_numbers, self._list, bool(self._pbc.any()))
+            except torch.OutOfMemoryError as error:
+                raise FfptError(f"the GPU has too little memory for {n} atoms in {pairs.shape[1]:,} pairs") from error
             self._found = torch.zeros_like(self._network.outputs, device="cpu")
             self._graph = None
             if self._device.type == "cuda":
