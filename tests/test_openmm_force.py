@@ -217,6 +217,23 @@ def test_auto_says_what_it_chose(teacher, monkeypatch, caplog) -> None:
         create_force(random_potential(), teacher.topology, backend="torchforce")
 
 
+def test_with_a_gpu_few_atoms_stay_on_the_reference_platform(monkeypatch, caplog) -> None:
+    """The GPU evaluates the potential all the same; OpenMM's CUDA platform is for many atoms."""
+    platforms = [type("Platform", (), {"getName": lambda self, name=name: name})() for name in ("Reference", "CUDA")]
+    monkeypatch.setattr(mm.Platform, "getNumPlatforms", staticmethod(lambda: len(platforms)))
+    monkeypatch.setattr(mm.Platform, "getPlatform", staticmethod(lambda k: platforms[k]))
+    assert backends.choose_platform("auto") == "Reference"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert backends.choose_platform("auto") == "CUDA"
+    assert backends.choose_platform("auto", backends.REFERENCE_UP_TO) == "Reference"
+    assert backends.choose_platform("auto", backends.REFERENCE_UP_TO + 1) == "CUDA"
+    assert backends.choose_platform("CUDA", 21) == "CUDA"
+    monkeypatch.setattr(backends, "why_no_triton", lambda device: "")
+    with caplog.at_level("INFO"):
+        assert backends.choose_backend("auto", "Reference") == backends.choose_backend("auto") == "pythonforce"
+    assert "the Triton kernels are the fastest on a GPU" in caplog.text
+
+
 @needs_torchforce
 def test_platform_without_torch_kernels(monkeypatch) -> None:
     class Platform:
