@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import ase.build
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # for test_gpu, before anything imports Triton
 from metadynamics_model import double_well, double_well_force, metadynamics
 from openmm_models import random_potential
 

@@ -15,28 +15,26 @@ import pytest
 import torch
 from ase import Atoms
 
-WITH_GPU = torch.cuda.is_available()
-if not WITH_GPU:
-    os.environ["TRITON_INTERPRET"] = "1"  # before the kernels are imported, which nothing else does without a GPU
 pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA on Linux")
 
-from openmm_models import rattled, water_box  # noqa: E402
+from openmm_models import rattled, water_box
 
-from ffpt_core import FfptError, Potential  # noqa: E402
-from ffpt_core.evaluators import choose_kernel, make_evaluator  # noqa: E402
-from ffpt_core.files import read_json  # noqa: E402
-from ffpt_core.fused import FusedEvaluator, load_kernel  # noqa: E402
-from ffpt_core.gpu import evaluator, kernels, why_no_triton, why_not  # noqa: E402
-from ffpt_core.gpu.evaluator import DeviceEvaluator  # noqa: E402
-from ffpt_core.gpu.network import SEPARATE  # noqa: E402
-from ffpt_core.gpu.pair_list import PairList  # noqa: E402
-from ffpt_core.neighbours import half_list  # noqa: E402
-from ffpt_core.newtonnet import NewtonNet  # noqa: E402
-from ffpt_core.teachers import aspirin  # noqa: E402
-from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM  # noqa: E402
-from ffpt_openmm import MDSettings, run_md  # noqa: E402
-from ffpt_openmm.pythonforce import evaluation  # noqa: E402
+from ffpt_core import FfptError, Potential
+from ffpt_core.evaluators import choose_kernel, make_evaluator
+from ffpt_core.files import read_json
+from ffpt_core.fused import FusedEvaluator, load_kernel
+from ffpt_core.gpu import evaluator, kernels, why_no_triton, why_not
+from ffpt_core.gpu.evaluator import DeviceEvaluator
+from ffpt_core.gpu.network import SEPARATE
+from ffpt_core.gpu.pair_list import PairList
+from ffpt_core.neighbours import half_list
+from ffpt_core.newtonnet import NewtonNet
+from ffpt_core.teachers import aspirin
+from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM
+from ffpt_openmm import MDSettings, run_md
+from ffpt_openmm.pythonforce import evaluation
 
+WITH_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if WITH_GPU else "cpu"
 needs_gpu = pytest.mark.skipif(not WITH_GPU, reason="no GPU: PyTorch finds none")
 TRICLINIC = np.array([[11.0, 0, 0], [2.0, 10.4, 0], [-1.5, 1.0, 10.8]])

@@ -60,6 +60,7 @@ class DeviceEvaluator:
         self._all_numbers = torch.as_tensor(np.tile(self.numbers, replicas), device=self._device)
         self._pbc = np.array(pbc, dtype=bool)
         self._list: PairList | None = None
+        self._network: DeviceNetwork | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._neighbours: list[NeighbourList] = []
         self._builds: list[int] = []
@@ -85,11 +86,11 @@ class DeviceEvaluator:
         given[SEPARATE:] = positions.reshape(-1)
         if cell is not None:
             given[:9] = cell.reshape(-1)
-        self._run()
+        network = self._run()
         found = self._found.numpy()
         n = len(self._all_numbers)
         energies = found[SEPARATE : SEPARATE + n].reshape(self.replicas, -1).sum(axis=1) + self._shift
-        forces, virial = found[self._network.forces_at :].reshape(n, 3).copy(), found[:9].reshape(3, 3).copy()
+        forces, virial = found[network.forces_at :].reshape(n, 3).copy(), found[:9].reshape(3, 3).copy()
         if not np.isfinite(positions).all():  # such an atom is in no pair, but must not pass unseen
             lost = ~np.isfinite(positions).all(axis=1)
             forces[lost], virial[:] = np.nan, np.nan
@@ -105,7 +106,6 @@ class DeviceEvaluator:
         ]
         builds = [neighbours.builds for neighbours in self._neighbours]
         if builds != self._builds:
-            self._builds = builds
             # vesin's arrays are read-only, which PyTorch does not have.
             lists = [
                 [array if isinstance(array, Tensor) else torch.tensor(array, device=self._device) for array in pair]
@@ -113,6 +113,7 @@ class DeviceEvaluator:
             ]
             pairs = torch.cat([pairs + k * n_atoms for k, (pairs, _) in enumerate(lists)], dim=1)
             self._take(pairs, torch.cat([shifts for _, shifts in lists]), _ROOM)
+            self._builds = builds
 
     def _find(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[Tensor, Tensor]:
         """ffpt_core.pairs.find_pairs on the device."""
@@ -123,38 +124,42 @@ class DeviceEvaluator:
         """A new pair list: into the arrays that are there, or into larger ones."""
         if self._list is None or pairs.shape[1] > self._list.capacity:
             n = len(self._all_numbers)
+            self._list = self._network = self._graph = None  # the memory of the old ones is for the new ones
             try:
-                self._list = PairList(n, int(room * pairs.shape[1]), self._device)
-                self._network = DeviceNetwork(self._potential, self._all_numbers, self._list, bool(self._pbc.any()))
+                kept = PairList(n, int(room * pairs.shape[1]), self._device)
+                self._network = DeviceNetwork(self._potential, self._all_numbers, kept, bool(self._pbc.any()))
             except torch.OutOfMemoryError as error:
                 raise FfptError(f"the GPU has too little memory for {n} atoms in {pairs.shape[1]:,} pairs") from error
+            self._list = kept
             self._found = torch.zeros_like(self._network.outputs, device="cpu")
-            self._graph = None
             if self._device.type == "cuda":
                 self._found = self._found.pin_memory()
         self._list.load(pairs, shifts)
 
-    def _run(self) -> None:
+    def _run(self) -> DeviceNetwork:
+        """Evaluate what is given; what is found is that of the network."""
+        assert self._network is not None
         if self._device.type != "cuda":  # Triton's interpreter
-            self._launch()
-            return
+            self._launch(self._network)
+            return self._network
         with torch.cuda.device(self._device):
             if self._graph is None:
-                self._graph = self._recorded()
+                self._graph = self._recorded(self._network)
             self._graph.replay()
             torch.cuda.current_stream().synchronize()
+        return self._network
 
-    def _launch(self) -> None:
-        self._network.inputs.copy_(self._given, non_blocking=True)
-        self._network.launch()
-        self._found.copy_(self._network.outputs, non_blocking=True)
+    def _launch(self, network: DeviceNetwork) -> None:
+        network.inputs.copy_(self._given, non_blocking=True)
+        network.launch()
+        self._found.copy_(network.outputs, non_blocking=True)
 
-    def _recorded(self) -> torch.cuda.CUDAGraph:
+    def _recorded(self, network: DeviceNetwork) -> torch.cuda.CUDAGraph:
         """The graph of an evaluation, after one that compiles what is not compiled yet."""
-        self._launch()
+        self._launch(network)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         # Other threads, such as OpenMM's, may go on calling CUDA meanwhile.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._launch()
+            self._launch(network)
         return graph
