@@ -30,7 +30,7 @@ class DeviceNetwork:
     """Energies of atoms, forces and virial of a fixed list of atoms, from positions and a pair list on a device.
 
     The weights are copied. ``launch`` reads ``inputs`` and the pair list and fills ``outputs``, without waiting for the
-    device or allocating anything: a CUDA graph can record it.
+    device: a CUDA graph can record it.
 
     Args:
         potential: what to evaluate.
