@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ from ffpt_core.neighbours import NeighbourList
 from ffpt_core.pairs import all_pairs, find_pairs
 from ffpt_core.potential import Potential
 from ffpt_core.replicas import repeated_pairs
+
+_log = logging.getLogger(__name__)
 
 _ROOM = 1.1
 """Capacity over the length of a new pair list: where there are more pairs, everything is recorded anew."""
@@ -156,6 +159,7 @@ class DeviceEvaluator:
 
     def _recorded(self, network: DeviceNetwork) -> torch.cuda.CUDAGraph:
         """The graph of an evaluation, after one that compiles what is not compiled yet."""
+        _log.info("the GPU's kernels are made ready, which takes half a minute where they were never compiled")
         self._launch(network)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
