@@ -10,7 +10,7 @@ import numpy as np
 
 from ffpt_core.errors import FfptError
 from ffpt_core.fused import FusedEvaluator, load_kernel
-from ffpt_core.gpu import why_not
+from ffpt_core.gpu import why_no_triton_for
 from ffpt_core.potential import Potential
 
 KERNELS: tuple[str, ...] = ("auto", "fused", "triton", "torch")
@@ -47,7 +47,7 @@ def choose_kernel(kernel: str, potential: Potential) -> str:
         chosen, library = "fused", load_kernel()
         missing = library if isinstance(library, str) else ""
     else:
-        chosen, missing = "triton", why_not(potential)
+        chosen, missing = "triton", why_no_triton_for(potential)
     if missing:
         _log.info("the network runs in PyTorch: %s", missing)
         return "torch"
@@ -64,6 +64,6 @@ def make_evaluator(
     """That of a kernel, "fused" or "triton". Other arguments and errors as FusedEvaluator."""
     if kernel == "fused":
         return FusedEvaluator(potential, numbers, pbc, replicas)
-    from ffpt_core.gpu.evaluator import DeviceEvaluator
+    from ffpt_core.gpu.evaluator import TritonEvaluator
 
-    return DeviceEvaluator(potential, numbers, pbc, replicas)
+    return TritonEvaluator(potential, numbers, pbc, replicas)

@@ -17,7 +17,7 @@ from triton.compiler import ASTSource
 
 from ffpt_core import Potential
 from ffpt_core.gpu import kernels
-from ffpt_core.gpu.network import DeviceNetwork
+from ffpt_core.gpu.network import TritonNetwork
 from ffpt_core.gpu.pair_list import PairList
 from ffpt_core.newtonnet import NewtonNet
 
@@ -54,7 +54,7 @@ def main(capability: int) -> None:
     potential = Potential(NewtonNet(n_features=32), (1, 8))
     for periodic in (False, True):
         pairs = PairList(3, 3, torch.device("cpu"))
-        DeviceNetwork(potential, torch.tensor([8, 1, 1]), pairs, periodic).launch()
+        TritonNetwork(potential, torch.tensor([8, 1, 1]), pairs, periodic).launch()
     sys.stdout.writelines(f"{name}: {size}\n" for name, size in sizes.items())
 
 

@@ -13,6 +13,7 @@ from ase.calculators.calculator import all_changes
 from conftest import small_potential
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from network_checks import assert_is_the_network
 from openmm_models import rattled, water_box
 
 from ffpt_core import FfptError, Potential
@@ -54,19 +55,6 @@ def _potential(dtype: torch.dtype, n_features: int = 128, n_basis: int = 20, n_l
     return Potential(network, (1, 6, 8), {1: -13.6, 6: -1030.0, 8: -2040.0}, {1: 0.7, 6: 1.2, 8: 1.1}).eval()
 
 
-def _assert_is_the_network(potential: Potential, atoms: Atoms, energy_tolerance: float, force_tolerance: float) -> None:
-    """Against PyTorch in float64 with the same weights; eV, eV/Angstrom."""
-    energy, forces, stress = copy.deepcopy(potential).to(torch.float64).energy_forces_stress(atoms)
-    cell = np.array(atoms.cell) if atoms.pbc.any() else None
-    (found,), found_forces, virial = FusedEvaluator(potential, atoms.numbers, atoms.pbc)(atoms.positions, cell)
-    assert abs(found - energy) < energy_tolerance
-    assert np.abs(forces).max() > 1e-3
-    np.testing.assert_allclose(found_forces, forces, rtol=0, atol=force_tolerance)
-    if atoms.pbc.all():
-        found_stress = 0.5 * (virial + virial.T) / atoms.cell.volume
-        np.testing.assert_allclose(found_stress, stress, rtol=0, atol=force_tolerance)
-
-
 @pytest.mark.parametrize(
     ("dtype", "tolerances"),
     # Energies have a sum of shifts of -17,500 eV, whose last digit in float64 is 4e-12.
@@ -77,10 +65,10 @@ def _assert_is_the_network(potential: Potential, atoms: Atoms, energy_tolerance:
 def test_the_kernel_is_the_network(dtype, tolerances, n_features, n_basis, n_layers) -> None:
     """Widths that are no multiple of a processor's vector are padded."""
     potential = _potential(dtype, n_features, n_basis, n_layers)
-    _assert_is_the_network(potential, rattled(aspirin().atoms, 0.2), *tolerances)
-    _assert_is_the_network(potential, rattled(ase.build.molecule("H2O")), *tolerances)
+    assert_is_the_network(FusedEvaluator, potential, rattled(aspirin().atoms, 0.2), *tolerances)
+    assert_is_the_network(FusedEvaluator, potential, rattled(ase.build.molecule("H2O")), *tolerances)
     for cell in (TRICLINIC, THIN):
-        _assert_is_the_network(potential, water_box(cell, 8), *tolerances)
+        assert_is_the_network(FusedEvaluator, potential, water_box(cell, 8), *tolerances)
 
 
 @settings(max_examples=25, deadline=None)
@@ -93,7 +81,7 @@ def test_any_atoms_in_any_cell(n_atoms, seed, pbc) -> None:
     positions = 1.8 * grid + rng.normal(scale=0.15, size=(n_atoms, 3))
     cell = np.diag([side + 2.0] * 3) + rng.uniform(-1, 1, (3, 3))
     atoms = Atoms(rng.choice([1, 6, 8], n_atoms), positions, cell=cell, pbc=np.array(pbc, dtype=bool))
-    _assert_is_the_network(small_potential(), atoms, 2e-10, 1e-12)  # up to -200,000 eV
+    assert_is_the_network(FusedEvaluator, small_potential(), atoms, 2e-10, 1e-12)  # up to -200,000 eV
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

@@ -17,14 +17,15 @@ from ase import Atoms
 
 pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA on Linux")
 
+from network_checks import assert_is_the_network
 from openmm_models import rattled, water_box
 
 from ffpt_core import FfptError, Potential
 from ffpt_core.evaluators import choose_kernel, make_evaluator
 from ffpt_core.files import read_json
 from ffpt_core.fused import FusedEvaluator, load_kernel
-from ffpt_core.gpu import evaluator, kernels, why_no_triton, why_not
-from ffpt_core.gpu.evaluator import DeviceEvaluator
+from ffpt_core.gpu import evaluator, kernels, why_no_triton, why_no_triton_for
+from ffpt_core.gpu.evaluator import TritonEvaluator
 from ffpt_core.gpu.network import SEPARATE
 from ffpt_core.gpu.pair_list import PairList
 from ffpt_core.neighbours import half_list
@@ -56,17 +57,7 @@ def _exact(potential: Potential) -> Potential:
 
 
 def _assert_is_the_network(potential: Potential, atoms: Atoms) -> None:
-    """Against PyTorch in float64 with the same weights."""
-    energy_tolerance, force_tolerance = TOLERANCES[potential.dtype]
-    energy, forces, stress = _exact(potential).energy_forces_stress(atoms)
-    cell = np.array(atoms.cell) if atoms.pbc.any() else None
-    (found,), found_forces, virial = DeviceEvaluator(potential, atoms.numbers, atoms.pbc)(atoms.positions, cell)
-    assert abs(found - energy) < energy_tolerance
-    assert np.abs(forces).max() > 1e-3
-    np.testing.assert_allclose(found_forces, forces, rtol=0, atol=force_tolerance)
-    if atoms.pbc.all():
-        found_stress = 0.5 * (virial + virial.T) / atoms.cell.volume
-        np.testing.assert_allclose(found_stress, stress, rtol=0, atol=force_tolerance)
+    assert_is_the_network(TritonEvaluator, potential, atoms, *TOLERANCES[potential.dtype])
 
 
 @pytest.mark.parametrize("dtype", KINDS, ids=str)
@@ -94,7 +85,7 @@ def test_atoms_without_neighbours() -> None:
     potential = _potential()
     atoms = Atoms("OH", [[0, 0, 0], [0, 0, 9.0]])
     for some in (atoms, atoms[:1]):
-        (energy,), forces, virial = DeviceEvaluator(potential, some.numbers)(some.positions)
+        (energy,), forces, virial = TritonEvaluator(potential, some.numbers)(some.positions)
         assert energy == pytest.approx(_exact(potential).energy_and_forces(some)[0], abs=1e-6)
         assert not forces.any() and not virial.any()
 
@@ -102,19 +93,19 @@ def test_atoms_without_neighbours() -> None:
 def test_the_pair_list_follows_the_atoms() -> None:
     """A box whose atoms move: the same as a new evaluator at every step, few lists, one that outgrows its room."""
     potential, box = _potential(cutoff=3.0), water_box(TRICLINIC, 4)
-    moving = DeviceEvaluator(potential, box.numbers, box.pbc)
+    moving = TritonEvaluator(potential, box.numbers, box.pbc)
     rng, cell = np.random.default_rng(0), np.array(box.cell)
     drift = rng.normal(size=box.positions.shape)
     for k in range(4):
         positions = box.positions + 0.1 * k * drift
-        fresh = DeviceEvaluator(potential, box.numbers, box.pbc)(positions, cell)
+        fresh = TritonEvaluator(potential, box.numbers, box.pbc)(positions, cell)
         for found, expected in zip(moving(positions, cell), fresh, strict=True):
             np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCES[potential.dtype][0])
-    assert 1 < moving._neighbours[0].builds < 4
-    capacity = moving._list.capacity
+    assert 1 < moving._copies.builds < 4
+    capacity = moving._recorded.pairs.capacity
     squeezed = 0.5 * box.positions
     (energy,), _, _ = moving(squeezed, 0.5 * cell)
-    assert moving._list.capacity > capacity
+    assert moving._recorded.pairs.capacity > capacity
     exact = Atoms(box.numbers, squeezed, cell=0.5 * cell, pbc=True)
     assert energy == pytest.approx(_exact(potential).energy_and_forces(exact)[0], abs=TOLERANCES[potential.dtype][0])
 
@@ -125,7 +116,7 @@ def test_replicas_do_not_see_each_other(periodic) -> None:
     base = water_box(TRICLINIC, 4) if periodic else ase.build.molecule("H2O")
     cell = np.array(base.cell) if periodic else None
     frames = [rattled(base, 0.1, seed=k) for k in range(3)]
-    energies, forces, _ = DeviceEvaluator(potential, base.numbers, base.pbc, replicas=3)(
+    energies, forces, _ = TritonEvaluator(potential, base.numbers, base.pbc, replicas=3)(
         np.concatenate([frame.positions for frame in frames]), cell
     )
     for k, frame in enumerate(frames):
@@ -137,9 +128,9 @@ def test_replicas_do_not_see_each_other(periodic) -> None:
 
 def test_the_search_on_the_device_is_the_one_on_the_host(monkeypatch) -> None:
     potential, box = _potential(cutoff=3.0), water_box(TRICLINIC, 4)
-    on_host = DeviceEvaluator(potential, box.numbers, box.pbc)(box.positions, np.array(box.cell))
+    on_host = TritonEvaluator(potential, box.numbers, box.pbc)(box.positions, np.array(box.cell))
     monkeypatch.setattr(evaluator, "_HOST_SEARCH_UP_TO", 0)
-    on_device = DeviceEvaluator(potential, box.numbers, box.pbc)(box.positions, np.array(box.cell))
+    on_device = TritonEvaluator(potential, box.numbers, box.pbc)(box.positions, np.array(box.cell))
     for one, other in zip(on_host, on_device, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -147,7 +138,7 @@ def test_the_search_on_the_device_is_the_one_on_the_host(monkeypatch) -> None:
 def test_coordinates_that_are_no_numbers() -> None:
     """They make their own copy's energy NaN, and leave the other, and what follows, as they are."""
     potential, water = _potential(), ase.build.molecule("H2O")
-    evaluate = DeviceEvaluator(potential, water.numbers, replicas=2)
+    evaluate = TritonEvaluator(potential, water.numbers, replicas=2)
     positions = np.tile(water.positions, (2, 1))
     before = evaluate(positions)
     broken = positions.copy()
@@ -162,7 +153,7 @@ def test_coordinates_that_are_no_numbers() -> None:
 
 def test_results_repeat_bit_for_bit() -> None:
     potential, box = _potential(cutoff=3.0), water_box(TRICLINIC, 4)
-    evaluate = DeviceEvaluator(potential, box.numbers, box.pbc)
+    evaluate = TritonEvaluator(potential, box.numbers, box.pbc)
     first = evaluate(box.positions, np.array(box.cell))
     evaluate(box.positions + 0.1, np.array(box.cell))
     for found, expected in zip(evaluate(box.positions, np.array(box.cell)), first, strict=True):
@@ -199,10 +190,11 @@ def test_entries_of_a_pair_list() -> None:
 def test_what_a_graph_records_stays_where_it_is() -> None:
     """A new pair list, new positions and a new cell go into the arrays that are there."""
     potential, box = _potential(cutoff=3.0), water_box(TRICLINIC, 4)
-    evaluate = DeviceEvaluator(potential, box.numbers, box.pbc)
+    evaluate = TritonEvaluator(potential, box.numbers, box.pbc)
 
     def addresses() -> list[int]:
-        objects = (evaluate._network, evaluate._list, evaluate)
+        recorded = evaluate._recorded
+        objects = (recorded, recorded.pairs, recorded._network)
         tensors = [value for one in objects for value in vars(one).values() if isinstance(value, torch.Tensor)]
         return [tensor.data_ptr() for tensor in tensors]
 
@@ -211,9 +203,9 @@ def test_what_a_graph_records_stays_where_it_is() -> None:
     assert len(before) > 30
     moved = box.positions + np.random.default_rng(1).normal(scale=0.3, size=box.positions.shape)
     evaluate(moved, 1.01 * np.array(box.cell))
-    assert evaluate._neighbours[0].builds == 2
+    assert evaluate._copies.builds == 2
     assert addresses() == before
-    assert evaluate._network.forces_at % SEPARATE == 0
+    assert evaluate._recorded._network.forces_at % SEPARATE == 0
 
 
 def test_they_compile_for_a_gpu_that_is_not_here(tmp_path) -> None:
@@ -237,12 +229,12 @@ def test_in_openmm_units() -> None:
 
 
 def test_what_they_cannot_do_is_said() -> None:
-    assert "power of two from 32 on, not 40" in why_not(_potential(n_features=40))
-    assert "not 16" in why_not(_potential(n_features=16))
+    assert "power of two from 32 on, not 40" in why_no_triton_for(_potential(n_features=40))
+    assert "not 16" in why_no_triton_for(_potential(n_features=16))
     with pytest.raises(FfptError, match=r"Triton kernels cannot be used: .*not 40"):
-        DeviceEvaluator(_potential(n_features=40), [1, 8])
+        TritonEvaluator(_potential(n_features=40), [1, 8])
     with pytest.raises(FfptError, match="does not know N"):
-        DeviceEvaluator(_potential(), [7])
+        TritonEvaluator(_potential(), [7])
     if not WITH_GPU:
         assert choose_kernel("auto", _potential(torch.float32)) in ("fused", "torch")
         assert why_no_triton(torch.device("meta"))

@@ -73,7 +73,7 @@ def replayed(
     pool = torch.cuda.graph_pool_handle() if potential.device.type == "cuda" else None
     optimizer = torch.optim.Adam(weights, fused=True)
     frames = resident(potential, batches, batch_size)
-    return ReplayedTraining(potential, optimizer, averages, configuration, frames, pool), averages
+    return ReplayedTraining(potential, configuration, frames, pool, optimizer, averages), averages
 
 
 def ordinary_steps(
@@ -246,7 +246,7 @@ def test_no_value_decides_what_a_replayed_step_does(monkeypatch: pytest.MonkeyPa
         weights: list[torch.Tensor] = list(potential.network.parameters())
         averages = [weight.detach().clone() for weight in weights]
         optimizer = torch.optim.Adam(weights, fused=True)
-        steps = ReplayedTraining(potential, optimizer, averages, configuration, frames, None)
+        steps = ReplayedTraining(potential, configuration, frames, None, optimizer, averages)
         monkeypatch.setattr(steps, "_adam", lambda: None)  # on a CPU, Adam reads its rate
         steps.step(frames.capacities[0])
         ReplayedValidation(potential, configuration, frames, None).step(frames.capacities[0])

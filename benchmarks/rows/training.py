@@ -109,7 +109,7 @@ def _replayed_steps(potential: Potential, batches: FrameBatches, batch_size: int
         batches, potential.shifts.cpu().numpy(), potential.cutoff, batch_size, device=potential.device
     )
     optimizer = torch.optim.Adam(potential.network.parameters(), fused=True)
-    training = ReplayedTraining(potential, optimizer, [], configuration, frames, torch.cuda.graph_pool_handle())
+    training = ReplayedTraining(potential, configuration, frames, torch.cuda.graph_pool_handle(), optimizer, [])
     order = np.random.default_rng(0).permutation(len(batches))
 
     def steps(n_steps: int) -> float:

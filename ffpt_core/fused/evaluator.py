@@ -6,19 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ffpt_core.engine import STATIC_PAIRS_UP_TO
+from ffpt_core.copies import Copies
 from ffpt_core.fused.network import FusedNetwork, Structures
-from ffpt_core.neighbours import NeighbourList
-from ffpt_core.pairs import all_pairs
 from ffpt_core.potential import Potential
-from ffpt_core.replicas import repeated_pairs
 
 
 class FusedEvaluator:
     """A potential for a fixed list of atoms, or for many copies of it that do not see each other, on a CPU.
-
-    Isolated molecules up to STATIC_PAIRS_UP_TO atoms keep the list of all their pairs; other systems search for
-    neighbours when atoms have moved.
 
     Args:
         potential: what to evaluate; its weights are copied.
@@ -37,19 +31,12 @@ class FusedEvaluator:
         pbc: Sequence[bool] | np.ndarray = (False,) * 3,
         replicas: int = 1,
     ) -> None:
-        self.numbers = np.array(numbers, dtype=np.int64)
-        self.replicas = replicas
-        potential.check_elements(self.numbers)
+        self._copies = Copies(potential, numbers, pbc, replicas)
+        self.numbers = self._copies.numbers
         self._network = FusedNetwork(potential)
-        self._shift = float(potential.shifts.cpu().numpy()[self.numbers].sum())
-        self._all_numbers = np.tile(self.numbers, replicas)
-        self._copies = np.repeat(np.arange(replicas), len(self.numbers))
-        self._pairs: np.ndarray | None = None
-        n_atoms = len(self.numbers)
-        if not any(pbc) and n_atoms <= STATIC_PAIRS_UP_TO:
-            self._pairs = repeated_pairs(all_pairs(n_atoms), n_atoms, replicas).numpy()
-        else:
-            self._neighbours = [NeighbourList(potential.cutoff, pbc=pbc) for _ in range(replicas)]
+        fixed = self._copies.fixed_pairs
+        self._pairs = None if fixed is None else fixed.cpu().numpy()
+        self._frames = np.repeat(np.arange(replicas), len(self.numbers))
 
     def __call__(
         self, positions: np.ndarray, cell: np.ndarray | None = None
@@ -66,22 +53,19 @@ class FusedEvaluator:
             copy, the force on its atom and the virial NaN, and leaves the other copies as they are.
         """
         pairs, translations = (self._pairs, None) if self._pairs is not None else self._search(positions, cell)
-        structures = Structures(self._all_numbers, positions, pairs, translations)
-        if self.replicas == 1:
+        structures = Structures(self._copies.all_numbers, positions, pairs, translations)
+        replicas = self._copies.replicas
+        if replicas == 1:
             result = self._network.evaluate(structures)
         else:
-            result = self._network.evaluate_frames(structures, self._copies, self.replicas)
-        return result.energies.reshape(self.replicas, -1).sum(axis=1) + self._shift, result.forces, result.virial
+            result = self._network.evaluate_frames(structures, self._frames, replicas)
+        return self._copies.energies(result.energies), result.forces, result.virial
 
     def _search(self, positions: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Pairs and translations of all copies, from lists that are kept."""
-        n_atoms = len(self.numbers)
-        parts = [
-            neighbours.update(positions[k * n_atoms : (k + 1) * n_atoms], cell)[0]
-            for k, neighbours in enumerate(self._neighbours)
-        ]
-        translations = None if cell is None else [neighbours.translations() for neighbours in self._neighbours]
-        if self.replicas == 1:  # without a copy
-            return parts[0], None if translations is None else translations[0]
-        pairs = np.concatenate([part + k * n_atoms for k, part in enumerate(parts)], axis=1)
+        found = self._copies.update(positions, cell)
+        translations = None if cell is None else [one.translations() for one in self._copies.lists]
+        if len(found) == 1:  # without a copy
+            return found[0][0], None if translations is None else translations[0]
+        pairs = np.concatenate([pairs + k * len(self.numbers) for k, (pairs, _) in enumerate(found)], axis=1)
         return pairs, None if translations is None else np.concatenate(translations)

@@ -5,6 +5,6 @@ compiled at their first use (half a minute) and kept in its cache folder. Where 
 CUDA on Linux, does not work, everything runs through PyTorch.
 """
 
-from ffpt_core.gpu.support import why_no_triton, why_not
+from ffpt_core.gpu.support import why_no_triton, why_no_triton_for
 
-__all__ = ["why_no_triton", "why_not"]
+__all__ = ["why_no_triton", "why_no_triton_for"]

@@ -26,7 +26,7 @@ SEPARATE = 16
 """Parts of inputs and outputs begin at multiples of this, which kernels are compiled for."""
 
 
-class DeviceNetwork:
+class TritonNetwork:
     """Energies of atoms, forces and virial of a fixed list of atoms, from positions and a pair list on a device.
 
     The weights are copied. ``launch`` reads ``inputs`` and the pair list and fills ``outputs``, without waiting for the

@@ -37,11 +37,17 @@ class _Replayed:
     """Batches of resident frames one after the other, by one recording for each capacity.
 
     Args:
+        potential: what is evaluated, on its device.
+        configuration: the run.
         frames: where batches come from.
         pool: of torch.cuda.graph_pool_handle, or None without a GPU.
     """
 
-    def __init__(self, frames: ResidentFrames, pool: Any) -> None:
+    def __init__(
+        self, potential: Potential, configuration: TrainingConfiguration, frames: ResidentFrames, pool: Any
+    ) -> None:
+        self._potential = potential
+        self._configuration = configuration
         self._frames = frames
         self._pool = pool
         self._recordings: dict[Capacity, Recording] = {}
@@ -85,29 +91,24 @@ class ReplayedTraining(_Replayed):
     """Optimiser steps: batch, errors, loss, gradients, clipping, Adam, averaged weights.
 
     Args:
-        potential: what is trained, on its device.
+        potential, configuration, frames, pool: as _Replayed; the potential is what is trained.
         optimizer: Adam over the network's weights; its rate is left alone, steps have their own.
         averages: of the weights, moved after every step by configuration.ema; may be empty.
-        configuration: the run.
-        frames: to train on.
-        pool: of torch.cuda.graph_pool_handle, or None without a GPU.
     """
 
     def __init__(
         self,
         potential: Potential,
-        optimizer: torch.optim.Adam,
-        averages: list[Tensor],
         configuration: TrainingConfiguration,
         frames: ResidentFrames,
         pool: Any,
+        optimizer: torch.optim.Adam,
+        averages: list[Tensor],
     ) -> None:
-        super().__init__(frames, pool)
-        self._potential = potential
+        super().__init__(potential, configuration, frames, pool)
         self._optimizer = optimizer
         self._weights: list[Tensor] = list(potential.network.parameters())
         self._averages = averages
-        self._configuration = configuration
         self._rates = torch.zeros(STEPS, device=frames.device)
         self._rate = torch.zeros((), device=frames.device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=frames.device)
@@ -179,22 +180,13 @@ class ReplayedValidation(_Replayed):
     """Sums of errors and of their losses over frames.
 
     Args:
-        potential: what is validated; its weights are read at every run.
-        configuration: the run.
-        frames: to validate on.
-        pool: of torch.cuda.graph_pool_handle, or None without a GPU.
+        potential, configuration, frames, pool: as _Replayed; the weights are read at every run.
     """
 
     def __init__(
-        self,
-        potential: Potential,
-        configuration: TrainingConfiguration,
-        frames: ResidentFrames,
-        pool: Any,
+        self, potential: Potential, configuration: TrainingConfiguration, frames: ResidentFrames, pool: Any
     ) -> None:
-        super().__init__(frames, pool)
-        self._potential = potential
-        self._loss = configuration.loss
+        super().__init__(potential, configuration, frames, pool)
         names = ("energy_mae", "energy_loss", "force_mae", "force_loss")
         self.sums = {name: torch.zeros((), dtype=torch.float64, device=frames.device) for name in names}
         """Over all frames, or their atoms, since they were last set to zero; as PotentialModule names them."""
@@ -212,7 +204,9 @@ class ReplayedValidation(_Replayed):
         """Add the errors of a batch."""
         with torch.no_grad():
             energy, force = errors_of(self._potential, self._batch(capacity))
-        terms = dict(zip(("energy_loss", "force_loss"), loss_terms(self._loss, energy, force), strict=True))
+        terms = dict(
+            zip(("energy_loss", "force_loss"), loss_terms(self._configuration.loss, energy, force), strict=True)
+        )
         terms |= {"energy_mae": energy.abs().mean(), "force_mae": force.abs().mean()}
         for name, mean in terms.items():
             self.sums[name] += mean * len(energy if name.startswith("energy") else force)

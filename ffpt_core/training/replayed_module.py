@@ -55,7 +55,7 @@ class ReplayedModule(PotentialModule):
         pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
         averages: list[torch.Tensor] = list(self._averages)
         self._training_steps = ReplayedTraining(
-            self.potential, self._optimizer, averages, self.configuration, train, pool
+            self.potential, self.configuration, train, pool, self._optimizer, averages
         )
         self._validation_steps = ReplayedValidation(self.current_potential(), self.configuration, validation, pool)
 
