@@ -28,11 +28,13 @@ class Engine:
         backend: its name.
         system: what create_system made.
         evaluate: the bare force evaluation on the next geometry of the path: the very function that OpenMM calls.
+        replayed: the system with CUDA graphs, where a TorchForce can record them.
     """
 
     backend: str
     system: openmm.System
     evaluate: Callable[[], object]
+    replayed: openmm.System | None = None
 
 
 def find_engines(potential: Potential, frames: Sequence[Atoms], copies: int = 1) -> tuple[list[Engine], dict[str, str]]:
@@ -67,7 +69,10 @@ def _engine(potential: Potential, frames: Sequence[Atoms], backend: str, copies:
         system = create_system(potential, topology(frames[0]), backend=backend, **options)
     if functions:
         return Engine(backend, system, along(functions[0], states(frames)))
-    return Engine(backend, system, _of_torchforce(system, frames, potential.device))
+    replayed = None
+    if potential.device.type == "cuda" and not frames[0].pbc.any():
+        replayed = create_system(potential, topology(frames[0]), backend=backend, cuda_graphs=True, **options)
+    return Engine(backend, system, _of_torchforce(system, frames, potential.device), replayed)
 
 
 def _of_torchforce(system: openmm.System, frames: Sequence[Atoms], device: torch.device) -> Callable[[], object]:

@@ -293,3 +293,36 @@ def test_openmm_on_a_gpu() -> None:
         np.testing.assert_allclose(found, forces / KJ_PER_MOL_NM, rtol=0, atol=2e-2)
         context.getIntegrator().step(20)
         assert np.isfinite(context.getState(positions=True).getPositions(asNumpy=True)._value).all()
+
+
+@needs_gpu
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_torchforce_replays_cuda_graphs(replicas) -> None:
+    """Geometry after geometry, and a step: the numbers of the potential, recorded or not."""
+    import openmm
+
+    from ffpt_openmm import create_system
+    from ffpt_openmm.backends import choose_backend
+
+    try:
+        choose_backend("torchforce", "CUDA")
+    except (FfptError, openmm.OpenMMException) as error:
+        pytest.skip(f"no TorchForce on the CUDA platform: {error}")
+    teacher, potential = aspirin(), _potential()
+    for cuda_graphs in (True, False):
+        system = create_system(
+            potential, teacher.topology, backend="torchforce", replicas=replicas, cuda_graphs=cuda_graphs
+        )
+        integrator = openmm.LangevinMiddleIntegrator(300, 2, 0.0005)
+        context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("CUDA"))
+        for seed in range(3):
+            copies = [rattled(teacher.atoms, seed=10 * seed + k) for k in range(replicas)]
+            results = [_exact(potential).energy_and_forces(atoms) for atoms in copies]
+            context.setPositions(np.concatenate([atoms.positions for atoms in copies]) / 10)
+            state = context.getState(energy=True, forces=True)
+            energy = sum(one for one, _ in results) / KJ_PER_MOL
+            assert state.getPotentialEnergy()._value == pytest.approx(energy, abs=1e-2 * replicas)
+            forces = np.concatenate([one for _, one in results]) / KJ_PER_MOL_NM
+            np.testing.assert_allclose(state.getForces(asNumpy=True)._value, forces, rtol=0, atol=2e-2)
+        context.getIntegrator().step(20)
+        assert np.isfinite(context.getState(positions=True).getPositions(asNumpy=True)._value).all()

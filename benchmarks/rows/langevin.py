@@ -26,11 +26,14 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
     for engine in engines:
         bare = f"{engine.backend}, evaluation"
         cases.append(Case(bare, engine.evaluate))
-        for platform in _platforms(plan, result):
-            context = context_of(engine.system, platform, plan.threads)
+        platforms = _platforms(plan, result)
+        runs = [(f"{engine.backend}, {platform}", engine.system, platform) for platform in platforms]
+        if engine.replayed is not None and "CUDA" in platforms:
+            runs.append((f"{engine.backend}, CUDA, graphs", engine.replayed, "CUDA"))
+        for label, its_system, platform in runs:
+            context = context_of(its_system, platform, plan.threads)
             step = functools.partial(context.getIntegrator().step, steps)
-            back = restart(context, atoms.positions)
-            cases.append(Case(f"{engine.backend}, {platform}", step, steps, bare, back))
+            cases.append(Case(label, step, steps, bare, restart(context, atoms.positions)))
     result.details |= {"n_atoms": len(atoms), "steps_a_call": steps}
     result.add(cases, paired_times(cases, plan.effort, plan.device, advance))
     return result
