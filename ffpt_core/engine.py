@@ -13,6 +13,7 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from ffpt_core.pair_index import add_pairs, unordered
 from ffpt_core.pairs import all_pairs, still_complete
 from ffpt_core.potential import Potential
 from ffpt_core.replicas import repeated_pairs, replica_pairs
@@ -141,13 +142,14 @@ class _EngineModule(nn.Module):
         if self.subset:
             x = x.index_select(0, self.atoms)
         pairs, d = self.displacements(x, box)
-        atomic, gradient = self.network(self.numbers, pairs, d.to(self.scales.dtype), self.scales)
+        index = unordered(pairs)
+        atomic, gradient = self.network(self.numbers, index, d.to(self.scales.dtype), self.scales)
         atomic = (self.scales * atomic).to(torch.float64).view(self.replicas, -1)
         energies = (atomic.sum(1) + self.shift) * self.energy
         # A NaN coordinate is in no pair, but must not pass unseen.
         energies = energies + 0.0 * x.view(self.replicas, -1).sum(1)
         gradient = gradient.to(torch.float64) * (self.energy * self.length)
-        forces = torch.zeros_like(x).index_add(0, pairs[1], gradient).index_add(0, pairs[0], gradient, alpha=-1.0)
+        forces = add_pairs(torch.zeros_like(x), -gradient, gradient, index)
         if self.subset:
             forces = torch.zeros_like(everything).index_copy(0, self.atoms, forces)
         return energies.to(positions.device), forces.to(positions.device)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from ffpt_core.pair_index import PairIndex, add_pairs, at_pairs
+
 N_ATOMIC_NUMBERS = 119  # 0 (padding) to 118, as the reference implementation's tables
 
 
@@ -80,8 +82,7 @@ def silu_gradient(gradient: Tensor, x: Tensor) -> Tensor:
 class Geometry(NamedTuple):
     """What the layers see of the structure."""
 
-    first: Tensor  # (n_pairs,) int64
-    second: Tensor  # (n_pairs,) int64
+    pairs: PairIndex
     distances: Tensor  # (n_pairs,)
     units: Tensor  # (n_pairs, 3)
     radial: Tensor  # (n_pairs, n_basis)
@@ -138,10 +139,10 @@ class Interaction(nn.Module):
 
         The first layer has no vectors to transport: W5 and W6 would multiply zeros.
         """
-        first, second = geometry.first, geometry.second
+        pairs = geometry.pairs
         node_hidden = self.node_in(features)
         phi = self.node_out(silu(node_hidden))
-        phi_i, phi_j = phi.index_select(0, first), phi.index_select(0, second)
+        phi_i, phi_j = at_pairs(phi, pairs)
         weights = self.radial(geometry.radial)
         message = weights * phi_i * phi_j
 
@@ -154,14 +155,14 @@ class Interaction(nn.Module):
         vectors_j: Optional[Tensor] = None
         if vectors is None:
             zeros = features.new_zeros(features.shape[0], 3, features.shape[1])
-            new_vectors = zeros.index_add(0, first, along).index_add(0, second, -along)
+            new_vectors = add_pairs(zeros, along, -along, pairs)
         else:
             transport_hidden = self.transport_in(message)
             e2 = self.transport_out(silu(transport_hidden))
-            vectors_i, vectors_j = vectors.index_select(0, first), vectors.index_select(0, second)
+            vectors_i, vectors_j = at_pairs(vectors, pairs)
             e2_wide = e2.unsqueeze(1)
-            new_vectors = vectors.index_add(0, first, torch.addcmul(along, e2_wide, vectors_j))
-            new_vectors = new_vectors.index_add(0, second, torch.addcmul(-along, e2_wide, vectors_i))
+            to_first, to_second = torch.addcmul(along, e2_wide, vectors_j), torch.addcmul(-along, e2_wide, vectors_i)
+            new_vectors = add_pairs(vectors, to_first, to_second, pairs)
         updated = self.update(new_vectors)
         saved = Saved(
             node_hidden, phi_i, phi_j, weights, direction_hidden, e1, transport_hidden, e2, vectors_i, vectors_j,
@@ -169,7 +170,7 @@ class Interaction(nn.Module):
             self.direction_in.weight, self.direction_out.weight,
             self.transport_in.weight, self.transport_out.weight, self.update.weight,
         )  # fmt: skip
-        summed = features.index_add(0, first, message).index_add(0, second, message)
+        summed = add_pairs(features, message, message, pairs)
         return summed + (new_vectors * updated).sum(1), new_vectors, saved
 
 
@@ -185,12 +186,12 @@ def layer_gradient(
         depend on the elements alone), and the layer's share of the derivatives with respect to the radial functions
         and the unit vectors.
     """
-    first, second = geometry.first, geometry.second
+    pairs = geometry.pairs
     wide_bar = features_bar.unsqueeze(1)
     new_bar = wide_bar * saved.updated + (wide_bar * saved.new_vectors) @ saved.w_update
     if vectors_bar is not None:
         new_bar = new_bar + vectors_bar
-    bar_i, bar_j = new_bar.index_select(0, first), new_bar.index_select(0, second)
+    bar_i, bar_j = at_pairs(new_bar, pairs)
     difference = bar_i - bar_j
     units_bar = (difference * saved.direction.unsqueeze(1)).sum(2)
     e1_bar = (difference * geometry.units.unsqueeze(2)).sum(1)
@@ -204,17 +205,17 @@ def layer_gradient(
     )
     if e2 is not None and transport_hidden is not None and vectors_i is not None and vectors_j is not None:
         e2_wide = e2.unsqueeze(1)
-        old_vectors_bar = new_bar.index_add(0, second, e2_wide * bar_i).index_add(0, first, e2_wide * bar_j)
+        old_vectors_bar = add_pairs(new_bar, e2_wide * bar_j, e2_wide * bar_i, pairs)
         e2_bar = (bar_i * vectors_j + bar_j * vectors_i).sum(1)
         hidden_bar = silu_gradient(e2_bar @ saved.w_transport_out, transport_hidden)
         message_bar = message_bar + hidden_bar @ saved.w_transport_in
-    message_bar = message_bar + features_bar.index_select(0, first) + features_bar.index_select(0, second)
+    features_bar_i, features_bar_j = at_pairs(features_bar, pairs)
+    message_bar = message_bar + features_bar_i + features_bar_j
     radial_bar = (message_bar * (saved.phi_i * saved.phi_j)) @ saved.w_radial
     if old_vectors_bar is None:
         return features_bar, None, radial_bar, units_bar
     weighted = message_bar * saved.weights
-    phi_bar = torch.zeros_like(features_bar).index_add(0, first, weighted * saved.phi_j)
-    phi_bar = phi_bar.index_add(0, second, weighted * saved.phi_i)
+    phi_bar = add_pairs(torch.zeros_like(features_bar), weighted * saved.phi_j, weighted * saved.phi_i, pairs)
     node_bar = silu_gradient(phi_bar @ saved.w_node_out, saved.node_hidden)
     return features_bar + node_bar @ saved.w_node_in, old_vectors_bar, radial_bar, units_bar
 
@@ -243,12 +244,14 @@ class NewtonNet(nn.Module):
         self.readout_out = nn.Linear(n_features, 1)
         self.to(torch.get_default_dtype())
 
-    def forward(self, numbers: Tensor, pairs: Tensor, displacements: Tensor, scales: Tensor) -> Tuple[Tensor, Tensor]:
+    def forward(
+        self, numbers: Tensor, pairs: PairIndex, displacements: Tensor, scales: Tensor
+    ) -> Tuple[Tensor, Tensor]:
         """Atomic energies, and the gradient of their scaled sum with respect to the displacements.
 
         Args:
             numbers: (n_atoms,) int64, atomic numbers.
-            pairs: (2, n_pairs) int64, each pair once; a periodic pair list may name an atom twice in a pair.
+            pairs: each pair once; a periodic pair list may name an atom twice in a pair.
             displacements: (n_pairs, 3) r_i - r_j, Angstrom, of the pairs' first atom i and second atom j.
             scales: (n_atoms,) weight of each atomic energy in the sum that is differentiated.
 
@@ -275,11 +278,11 @@ class NewtonNet(nn.Module):
             units_bar = units_bar + units_share
         return energies, self.displacement_gradient(radial_bar, units_bar, geometry)
 
-    def geometry(self, pairs: Tensor, displacements: Tensor) -> Geometry:
+    def geometry(self, pairs: PairIndex, displacements: Tensor) -> Geometry:
         """Distances, directions and radial functions of the pairs."""
         distances = torch.sqrt((displacements * displacements).sum(1))
         radial, radial_slope = self.radial_basis(distances)
-        return Geometry(pairs[0], pairs[1], distances, displacements / distances.unsqueeze(1), radial, radial_slope)
+        return Geometry(pairs, distances, displacements / distances.unsqueeze(1), radial, radial_slope)
 
     def readout(self, features: Tensor, scales: Tensor) -> Tuple[Tensor, Tensor]:
         """(n_atoms,) energies, and the derivative of their scaled sum with respect to the features."""

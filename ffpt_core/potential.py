@@ -20,6 +20,7 @@ from ffpt_core.errors import FfptError
 from ffpt_core.files import atomic_write
 from ffpt_core.neighbours import half_list
 from ffpt_core.newtonnet import N_ATOMIC_NUMBERS, NewtonNet
+from ffpt_core.pair_index import add_pairs, index_pairs, sum_by_owner
 
 if TYPE_CHECKING:
     from ffpt_core.calculator import FfptCalculator
@@ -130,22 +131,18 @@ class Potential(nn.Module):
         Returns:
             (n_frames,) eV, and (n_atoms, 3) eV/Angstrom, in the network's type.
         """
-        first, second = pairs[0], pairs[1]
-        displacements = positions.index_select(0, first) - positions.index_select(0, second)
+        index = index_pairs(pairs, len(numbers))
+        displacements = positions.index_select(0, index.first) - positions.index_select(0, index.second)
         if translations is not None:
             displacements = displacements + translations
         scales = self.scales.index_select(0, numbers).to(self.dtype)
-        atomic, gradient = self.network(numbers, pairs, displacements.to(self.dtype), scales)
-        energies = torch.zeros(n_frames, dtype=atomic.dtype, device=atomic.device)
-        energies = energies.index_add(0, frames, scales * atomic)
-        forces = torch.zeros_like(positions, dtype=gradient.dtype)
-        forces = forces.index_add(0, second, gradient).index_add(0, first, gradient, alpha=-1)
-        return energies, forces
+        atomic, gradient = self.network(numbers, index, displacements.to(self.dtype), scales)
+        energies = sum_by_owner(scales * atomic, frames, n_frames)
+        return energies, add_pairs(torch.zeros_like(positions, dtype=gradient.dtype), -gradient, gradient, index)
 
     def shift_energies(self, numbers: Tensor, frames: Tensor, n_frames: int) -> Tensor:
         """(n_frames,) float64: the sum of the element shifts of each frame, eV."""
-        energies = torch.zeros(n_frames, dtype=torch.float64, device=numbers.device)
-        return energies.index_add(0, frames, self.shifts.index_select(0, numbers))
+        return sum_by_owner(self.shifts.index_select(0, numbers), frames, n_frames)
 
     def pairs(self, atoms: Atoms) -> tuple[Tensor, Tensor | None]:
         """The half pair list of a structure on the potential's device. See ffpt_core.neighbours.
@@ -177,16 +174,17 @@ class Potential(nn.Module):
         numbers = torch.as_tensor(atoms.numbers, dtype=torch.int64, device=self.device)
         # Differences first in float64: a float32 network must not lose digits far from the origin.
         positions = torch.as_tensor(atoms.positions, dtype=torch.float64, device=self.device)
-        displacements = positions.index_select(0, pairs[0]) - positions.index_select(0, pairs[1])
+        index = index_pairs(pairs, len(numbers))
+        displacements = positions.index_select(0, index.first) - positions.index_select(0, index.second)
         if translations is not None:
             displacements = displacements + translations
         displacements = displacements.to(self.dtype)
         scales = self.scales.index_select(0, numbers).to(self.dtype)
         with torch.no_grad():
-            atomic, gradient = self.network(numbers, pairs, displacements, scales)
+            atomic, gradient = self.network(numbers, index, displacements, scales)
             energy = (scales * atomic).double().sum() + self.shifts.index_select(0, numbers).sum()
             forces = torch.zeros(len(numbers), 3, dtype=self.dtype, device=self.device)
-            forces = forces.index_add(0, pairs[1], gradient).index_add(0, pairs[0], gradient, alpha=-1)
+            forces = add_pairs(forces, -gradient, gradient, index)
             stress = displacements.double().t() @ gradient.double()
         volume = atoms.cell.volume if atoms.pbc.all() else 0.0
         stress_array = stress.cpu().numpy() / volume if volume > 0 else np.zeros((3, 3))

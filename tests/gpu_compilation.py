@@ -20,6 +20,7 @@ from ffpt_core.gpu import kernels
 from ffpt_core.gpu.network import TritonNetwork
 from ffpt_core.gpu.pair_list import PairList
 from ffpt_core.newtonnet import NewtonNet
+from ffpt_core.pair_index import add_pairs, ordered
 
 _TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
 
@@ -55,6 +56,8 @@ def main(capability: int) -> None:
     for periodic in (False, True):
         pairs = PairList(3, 3, torch.device("cpu"))
         TritonNetwork(potential, torch.tensor([8, 1, 1]), pairs, periodic).launch()
+    rows = torch.zeros(3, 2)
+    add_pairs(rows, rows, rows, ordered(torch.tensor([[0, 0, 1], [1, 2, 2]]), 3))
     sys.stdout.writelines(f"{name}: {size}\n" for name, size in sizes.items())
 
 

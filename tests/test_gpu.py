@@ -210,7 +210,8 @@ def test_what_a_graph_records_stays_where_it_is() -> None:
 
 def test_they_compile_for_a_gpu_that_is_not_here(tmp_path) -> None:
     """To machine code of compute capability 8.0; what the interpreter runs is not yet what a compiler takes."""
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": path}
     environment.pop("TRITON_INTERPRET", None)
     script = Path(__file__).with_name("gpu_compilation.py")
     found = subprocess.run([sys.executable, script, "80"], env=environment, capture_output=True, text=True, timeout=300)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+from typing import TYPE_CHECKING
 
 import torch
 
-from ffpt_core.potential import Potential
+if TYPE_CHECKING:
+    from ffpt_core.potential import Potential
 
 
 def why_no_triton_for(potential: Potential) -> str:
