@@ -1,6 +1,7 @@
 """Steps per second of metadynamics: PLUMED's kernel in OpenMM, native forces, and ASE, in the same rounds.
 
     python -m benchmarks.metadynamics --output benchmark
+    python -m benchmarks.metadynamics --device cuda --platform CUDA
 
 HO2 to H4O2: reactions 9, 10, 17 and 14 with 3 to 6 atoms and the inputs that ``ffpt metad --reaction`` writes, on the
 paper's network. Prints a table, writes metadynamics.json and metadynamics.png.
@@ -28,6 +29,7 @@ from ffpt_core.files import write_json
 from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.progress import progress_bar
 from ffpt_openmm.ensemble import Ensemble, Replicas
+from ffpt_openmm.models import PotentialModel
 from ffpt_openmm.settings import MDSettings
 from ffpt_plumed import reaction
 from ffpt_plumed.ensembles import AseEnsemble, BiasedEnsemble
@@ -53,11 +55,11 @@ def ensembles(number: str, model: Potential, settings: MDSettings, folder: Path)
     chosen = reaction(number)
     grid = np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     atoms = Atoms(chosen.symbols, _SPACING * grid[: len(chosen.symbols)])
-    topology, script = topology_of(atoms), plumed_input(chosen)
-    plain = Ensemble(model, topology, settings, atoms, [0])
+    topology, script, moves = topology_of(atoms), plumed_input(chosen), PotentialModel(model)
+    plain = Ensemble(moves, topology, settings, [atoms], [0])
     plain.begin()
     found: dict[str, Replicas] = {"no bias": plain}
-    shared = (model, topology, settings, atoms, b"")
+    shared = (moves, topology, settings, [atoms], b"")
     for name in ["native", *(["PlumedForce", "ASE"] if has_kernel() else [])]:
         place = folder / f"{number}-{name}"
         place.mkdir()
@@ -68,20 +70,21 @@ def ensembles(number: str, model: Potential, settings: MDSettings, folder: Path)
     return found
 
 
-def measure(effort: Effort) -> dict[str, dict[str, dict[str, float]]]:
-    """Steps in a second of processor time, by number of atoms and way."""
-    settings = dataclasses.replace(METAD_SETTINGS, backend="pythonforce", platform="Reference")
-    model, rates = potential(), {}
+def measure(effort: Effort, device: str, platform: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Steps in a second, by number of atoms and way: of processor time on a CPU, by the clock on a GPU."""
+    settings = dataclasses.replace(METAD_SETTINGS, backend="pythonforce", platform=platform)
+    model, rates = potential().to(device), {}
+    clock = {"cpu": 1, "cuda": 0}[device]
     with tempfile.TemporaryDirectory() as folder:
         for number in REACTIONS:
             ways = ensembles(number, model, settings, Path(folder))
             cases = [Case(name, lambda way=way: way.advance(STEPS), amount=STEPS) for name, way in ways.items()]
             with progress_bar(f"reaction {number}", effort.rounds, "rounds") as advance:
-                times = paired_times(cases, effort, advance=advance)
+                times = paired_times(cases, effort, device, advance)
             for way in ways.values():
                 way.close()
             rates[str(len(reaction(number).symbols))] = {
-                name: Spread.of(1 / seconds[:, 1]).to_dict() for name, seconds in times.items()
+                name: Spread.of(1 / seconds[:, clock]).to_dict() for name, seconds in times.items()
             }
     return rates
 
@@ -99,20 +102,25 @@ def draw(rates: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("benchmark"), help="folder of metadynamics.json and .png")
     parser.add_argument("--quick", action="store_true", help="a few seconds: a smoke test")
-    chosen = parser.parse_args()
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of the potential (default: cpu)")
+    parser.add_argument("--platform", default="Reference", help="of OpenMM (default: Reference)")
+    chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     effort = Effort(rounds=5, budget=0.1, visit=0.001) if chosen.quick else Effort(rounds=20, budget=60.0)
-    rates = measure(effort)
-    table = Table("atoms", *next(iter(rates.values())), title="steps per second of processor time, one thread")
+    rates = measure(effort, chosen.device, chosen.platform)
+    seconds = {"cpu": "second of processor time", "cuda": "second"}[chosen.device]
+    title = f"steps per {seconds}, one thread, {chosen.device}, {chosen.platform}"
+    table = Table("atoms", *next(iter(rates.values())), title=title)
     for atoms, ways in rates.items():
         table.add_row(atoms, *(f"{way['median']:,.0f}" for way in ways.values()))
     Console(width=110).print(table)
     chosen.output.mkdir(parents=True, exist_ok=True)
-    write_json(chosen.output / "metadynamics.json", {"machine": machine(1, "cpu"), "steps_per_second": rates})
+    found = {"machine": machine(1, chosen.device), "platform": chosen.platform, "steps_per_second": rates}
+    write_json(chosen.output / "metadynamics.json", found)
     draw(rates, chosen.output / "metadynamics.png")
 
 

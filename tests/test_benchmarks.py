@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import systems
+from benchmarks import metadynamics, systems
 from benchmarks.floor import matrix_products, totals
 from benchmarks.rows import ROWS
 from benchmarks.timing import Case, Effort, Spread, paired_times
@@ -187,3 +187,17 @@ def test_memory_of_a_box_is_its_own(report) -> None:
     for entry in cases.values():
         assert 0 < entry["peak_bytes"] < report[0]["rows"]["cpu"]["boxes"]["details"]["memory_limit_bytes"]
         assert entry["bytes_per_atom"] * entry["n_atoms"] < entry["peak_bytes"]
+
+
+def test_metadynamics(tmp_path) -> None:
+    threads = torch.get_num_threads()
+    try:
+        metadynamics.main(["--quick", "--output", str(tmp_path)])
+    finally:
+        torch.set_num_threads(threads)
+    rates = json.loads((tmp_path / "metadynamics.json").read_text())["steps_per_second"]
+    assert list(rates) == ["3", "4", "5", "6"]
+    for ways in rates.values():
+        assert {"no bias", "native"} <= set(ways)
+        assert all(0 < way["low"] <= way["median"] <= way["high"] for way in ways.values())
+    assert (tmp_path / "metadynamics.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -10,6 +10,7 @@ import numpy as np
 import openmm
 import plumed_reference as reference
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openmm import app
@@ -77,11 +78,15 @@ def test_kernel(name: str, tmp_path: Path) -> None:
         assert close(found.tables[file].values, table.values)
 
 
-def test_single_precision_platform_agrees(tmp_path: Path) -> None:
+@pytest.mark.parametrize("platform", ["CPU", "CUDA"])
+def test_single_precision_platform_agrees(tmp_path: Path, platform: str) -> None:
+    names = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
+    if platform not in names or (platform == "CUDA" and not torch.cuda.is_available()):
+        pytest.skip(f"no platform {platform} here")
     frames = reference.frames(4, False)
-    (tmp_path / "cpu").mkdir()
+    (tmp_path / platform).mkdir()
     double = reference.drive_native(reference.COLVARS, frames, False, tmp_path)
-    single = reference.drive_native(reference.COLVARS, frames, False, tmp_path / "cpu", platform="CPU")
+    single = reference.drive_native(reference.COLVARS, frames, False, tmp_path / platform, platform=platform)
     assert close(single.energies, double.energies, 1e-5)
     assert close(single.forces.reshape(-1, 1), double.forces.reshape(-1, 1), 1e-4)
     # Tables are of Contexts of their own, in double precision everywhere.
