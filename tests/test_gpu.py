@@ -270,7 +270,7 @@ def test_md_on_a_gpu_continues_bit_for_bit(tmp_path) -> None:
     for k in range(3):
         one, other = (tmp_path / name / f"trajectory-{k}.dcd" for name in ("unbroken", "continued"))
         assert len(one.read_bytes()) > 5000
-        assert one.read_bytes() == other.read_bytes()
+        assert one.read_bytes()[HEADER:] == other.read_bytes()[HEADER:]
 
 
 @needs_gpu

@@ -89,8 +89,9 @@ def test_single_precision_platform_agrees(tmp_path: Path, platform: str) -> None
     single = reference.drive_native(reference.COLVARS, frames, False, tmp_path / platform, platform=platform)
     assert close(single.energies, double.energies, 1e-5)
     assert close(single.forces.reshape(-1, 1), double.forces.reshape(-1, 1), 1e-4)
-    # Tables are of Contexts of their own, in double precision everywhere.
-    assert close(single.tables["COLVAR"].values, double.tables["COLVAR"].values)
+    # Tables are of Contexts of their own, in double precision everywhere. A GPU rounds the positions that they get.
+    digits = {"CPU": 1e-9, "CUDA": 1e-5}[platform]
+    assert close(single.tables["COLVAR"].values, double.tables["COLVAR"].values, digits)
 
 
 # Values, by hand.
