@@ -25,6 +25,7 @@ from ffpt_core.fused import (
     FusedNetwork,
     FusedTraining,
     Structures,
+    chunks_of,
     kernel,
     load_kernel,
     network,
@@ -138,7 +139,7 @@ def test_many_structures_in_one_call() -> None:
     pairs = np.concatenate([all_pairs(21).numpy() + 21 * k for k in range(7)], axis=1)
     positions = np.concatenate([frame.positions for frame in frames])  # on top of each other in space
     structures = Structures(np.tile(frames[0].numbers, 7), positions, pairs)
-    result = network.evaluate_frames(structures, np.repeat(np.arange(7), 21), 7)
+    result = network.evaluate_frames(structures, chunks_of(structures, np.repeat(np.arange(7), 21), 7))
     shift = potential.shifts.numpy()[frames[0].numbers].sum()
     for k, frame in enumerate(frames):
         energy, forces = potential.energy_and_forces(frame)

@@ -6,7 +6,7 @@ not involved: a call costs what its arithmetic costs. Without a C++ compiler eve
 
 from ffpt_core.fused.evaluator import FusedEvaluator
 from ffpt_core.fused.kernel import load_kernel
-from ffpt_core.fused.network import FusedNetwork, Structures
+from ffpt_core.fused.network import FusedNetwork, Structures, chunks_of
 from ffpt_core.fused.training import FusedTraining
 
-__all__ = ["FusedEvaluator", "FusedNetwork", "FusedTraining", "Structures", "load_kernel"]
+__all__ = ["FusedEvaluator", "FusedNetwork", "FusedTraining", "Structures", "chunks_of", "load_kernel"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ffpt_core.copies import Copies
-from ffpt_core.fused.network import FusedNetwork, Structures
+from ffpt_core.fused.network import FusedNetwork, Structures, chunks_of
 from ffpt_core.potential import Potential
 
 
@@ -58,7 +58,7 @@ class FusedEvaluator:
         if replicas == 1:
             result = self._network.evaluate(structures)
         else:
-            result = self._network.evaluate_frames(structures, self._frames, replicas)
+            result = self._network.evaluate_frames(structures, chunks_of(structures, self._frames, replicas))
         return self._copies.energies(result.energies), result.forces, result.virial
 
     def _search(self, positions: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:

@@ -26,7 +26,7 @@ _FRAMES = [*[_pointer] * 7, _count, _pointer]
 _FUNCTIONS = {
     "create": (_pointer, [_integer] * 4 + [ctypes.c_double, _pointer]),
     "destroy": (None, [_pointer]),
-    "load": (_integer, [_pointer] * 2),
+    "load": (_integer, [_pointer, _pointer, _integer]),
     "evaluate": (_integer, [_pointer, _count, *[_pointer] * 3, _count, *[_pointer] * 3, _integer, *[_pointer] * 3]),
     "evaluate_frames": (_integer, [*_FRAMES, _count, _count, _integer, *[_pointer] * 3]),
     "gradient": (_integer, [*_FRAMES, _count, *[_pointer] * 2, _integer, _pointer]),

@@ -102,12 +102,14 @@ class FusedNetwork:
             raise MemoryError
         weakref.finalize(self, self._functions.destroy, self._handle)
         self._scales = potential.scales.cpu().numpy().copy()
-        self.load(weights_of(network))
+        weights = weights_of(network)
+        self._dtype, self._sizes = potential.dtype, [weight.numel() for weight in weights]
+        self.load(weights)
 
     def load(self, weights: Sequence[torch.Tensor]) -> None:
         """Take other weights, in the order of weights_of."""
         kept = [weight.detach().cpu().contiguous() for weight in weights]
-        _check(self._functions.load(self._handle, _pointers(kept)))
+        _check(self._functions.load(self._handle, _pointers(kept), torch.get_num_threads()))
 
     def evaluate(self, structures: Structures) -> AtomicEnergies:
         """Energies of atoms, forces and the virial of all; NaN for an atom whose coordinates are not finite.
@@ -127,26 +129,21 @@ class FusedNetwork:
         _check(status)
         return AtomicEnergies(energies, forces, virial)
 
-    def evaluate_frames(
-        self, structures: Structures, frames: np.ndarray, n_frames: int, call: int = 0
-    ) -> AtomicEnergies:
+    def evaluate_frames(self, structures: Structures, chunks: np.ndarray, call: int = 0) -> AtomicEnergies:
         """The same of many structures, which threads divide.
 
         Args:
             structures: frames behind one another, their pairs in the same order.
-            frames: (n_atoms,) the frame of each atom, from 0, never falling.
-            n_frames: number of frames.
+            chunks: of chunks_of.
             call: a number that no other call has, by which gradients() finds what was computed here; 0 keeps nothing.
         """
         numbers, positions, pairs, translations = structures.checked()
         scales = self._scales[numbers]
         energies, forces, virial = np.empty(len(numbers)), np.empty((len(numbers), 3)), np.empty((3, 3))
-        threads = torch.get_num_threads()
-        bounds = _chunks(frames, pairs[0], n_frames, threads)
         status = self._functions.evaluate_frames(
             self._handle, _data(numbers), _data(scales), _data(positions),
-            _data(pairs[0]), _data(pairs[1]), _data(translations),
-            len(bounds), _data(bounds), call, _RECORDED_BYTES, threads, _data(energies), _data(forces), _data(virial),
+            _data(pairs[0]), _data(pairs[1]), _data(translations), len(chunks), _data(chunks),
+            call, _RECORDED_BYTES, torch.get_num_threads(), _data(energies), _data(forces), _data(virial),
         )  # fmt: skip
         _check(status)
         return AtomicEnergies(energies, forces, virial)
@@ -154,37 +151,32 @@ class FusedNetwork:
     def gradients(
         self,
         structures: Structures,
-        frames: np.ndarray,
+        chunks: np.ndarray,
         energy_gradients: np.ndarray,
         force_gradients: np.ndarray,
-        like: Sequence[torch.Tensor],
         call: int = 0,
-    ) -> list[torch.Tensor]:
+    ) -> torch.Tensor:
         """Gradients of a loss with respect to the weights, from those with respect to energies and forces.
 
         Args:
-            structures: frames behind one another, their pairs in the same order.
-            frames: (n_atoms,) the frame of each atom, from 0, never falling.
-            energy_gradients: (n_frames,) of the loss with respect to the frames' energies, 1/eV.
+            structures, chunks: as in evaluate_frames.
+            energy_gradients: (n_atoms,) of the loss with respect to the atoms' energies, 1/eV.
             force_gradients: (n_atoms, 3) of the loss with respect to forces, Angstrom/eV.
-            like: the weights, in the order of weights_of.
             call: of evaluate_frames for the same structures. Any other than the last one, and any from before the
                 weights changed, costs one more evaluation.
 
         Returns:
-            A gradient for each weight.
+            (n,) the gradients of all weights in the order of weights_of, one behind the other.
         """
         numbers, positions, pairs, translations = structures.checked()
         scales = self._scales[numbers]
-        value_weights = scales * energy_gradients[frames]
+        value_weights = scales * energy_gradients
         velocities = np.ascontiguousarray(-force_gradients, dtype=np.float64)
-        gradients = [torch.empty_like(weight) for weight in like]
-        threads = torch.get_num_threads()
-        bounds = _chunks(frames, pairs[0], len(energy_gradients), threads)
+        gradients = torch.empty(sum(self._sizes), dtype=self._dtype)
         status = self._functions.gradient(
             self._handle, _data(numbers), _data(scales), _data(positions),
-            _data(pairs[0]), _data(pairs[1]), _data(translations), len(bounds), _data(bounds), call,
-            _data(value_weights), _data(velocities), threads, _pointers(gradients),
+            _data(pairs[0]), _data(pairs[1]), _data(translations), len(chunks), _data(chunks), call,
+            _data(value_weights), _data(velocities), torch.get_num_threads(), _pointers(gradients.split(self._sizes)),
         )  # fmt: skip
         _check(status)
         return gradients
@@ -202,8 +194,18 @@ def weights_of(network: NewtonNet) -> list[torch.nn.Parameter]:
     return cast(list[torch.nn.Parameter], weights)
 
 
-def _chunks(frames: np.ndarray, first: np.ndarray, n_frames: int, threads: int) -> np.ndarray:
-    """(n_chunks, 4) int64: begin and end of atoms, begin and end of pairs, of whole frames of about equal work."""
+def chunks_of(structures: Structures, frames: np.ndarray, n_frames: int) -> np.ndarray:
+    """Whole frames of about equal work, for PyTorch's number of threads.
+
+    Args:
+        structures: frames behind one another, their pairs in the same order.
+        frames: (n_atoms,) the frame of each atom, from 0, never falling.
+        n_frames: number of frames.
+
+    Returns:
+        (n_chunks, 4) int64: begin and end of atoms, begin and end of pairs.
+    """
+    first, threads = structures.pairs[0], torch.get_num_threads()
     atoms = np.bincount(frames, minlength=n_frames)
     pairs = np.bincount(frames[first], minlength=n_frames)
     # A pair takes part in seven products a layer, an atom in five times three rows.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ffpt_core.fused.network import FusedNetwork, Structures, weights_of
+from ffpt_core.fused.network import FusedNetwork, Structures, chunks_of, weights_of
 from ffpt_core.potential import Potential
 
 
@@ -17,14 +18,17 @@ class FusedTraining:
 
     Args:
         potential: what is trained; its weights are read at every call.
+        flat: (n,) all weights one behind the other, of which those of the network are parts; results are then
+            differentiated by it, and not by each of them, which takes longer.
 
     Raises:
         FfptError: the kernel cannot be compiled here.
     """
 
-    def __init__(self, potential: Potential) -> None:
+    def __init__(self, potential: Potential, flat: Tensor | None = None) -> None:
         self._network = FusedNetwork(potential)
         self._weights = weights_of(potential.network)
+        self._variables = self._weights if flat is None else [flat]
         self._calls = itertools.count(1)
 
     def __call__(
@@ -42,40 +46,30 @@ class FusedTraining:
         """
         structures = Structures(
             numbers.numpy(), positions.numpy(), pairs.numpy(), None if translations is None else translations.numpy()
-        )
+        ).checked()
+        self._network.load(self._weights)
         call = next(self._calls) if torch.is_grad_enabled() else 0
-        energies, forces = _EnergiesAndForces.apply(
-            self._network, call, structures.checked(), frames, n_frames, *self._weights
-        )
-        return energies, forces
+        chunks = chunks_of(structures, frames.numpy(), n_frames)
+        atomic, forces = _EnergiesAndForces.apply(self._network, call, structures, chunks, *self._variables)
+        return torch.zeros(n_frames, dtype=torch.float64).index_add(0, frames, atomic), forces
 
 
 class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        network: FusedNetwork,
-        call: int,
-        structures: Structures,
-        frames: Tensor,
-        n_frames: int,
-        *weights: Tensor,
+        ctx: Any, network: FusedNetwork, call: int, structures: Structures, chunks: np.ndarray, *variables: Tensor
     ) -> tuple[Tensor, Tensor]:
-        network.load(weights)
-        result = network.evaluate_frames(structures, frames.numpy(), n_frames, call)
-        ctx.network, ctx.call, ctx.structures, ctx.frames = network, call, structures, frames
-        ctx.save_for_backward(*weights)
-        energies = torch.zeros(n_frames, dtype=torch.float64).index_add(0, frames, torch.from_numpy(result.energies))
-        return energies, torch.from_numpy(result.forces)
+        """Energies of atoms, and forces."""
+        result = network.evaluate_frames(structures, chunks, call)
+        ctx.network, ctx.call, ctx.structures, ctx.chunks = network, call, structures, chunks
+        ctx.save_for_backward(*variables)
+        return torch.from_numpy(result.energies), torch.from_numpy(result.forces)
 
     @staticmethod
     def backward(ctx: Any, energy_gradients: Tensor, force_gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = ctx.network.gradients(
-            ctx.structures,
-            ctx.frames.numpy(),
-            energy_gradients.numpy(),
-            force_gradients.numpy(),
-            ctx.saved_tensors,
-            ctx.call,
+        variables = ctx.saved_tensors  # PyTorch refuses where they have changed since
+        flat = ctx.network.gradients(
+            ctx.structures, ctx.chunks, energy_gradients.numpy(), force_gradients.numpy(), ctx.call
         )
-        return None, None, None, None, None, *gradients
+        parts = flat.split([variable.numel() for variable in variables])
+        return None, None, None, None, *(part.view_as(one) for part, one in zip(parts, variables, strict=True))

@@ -12,7 +12,7 @@ import torch
 from ffpt_core.datasets import Dataset
 from ffpt_core.errors import FfptError
 from ffpt_core.evaluators import choose_kernel
-from ffpt_core.fused import FusedNetwork, Structures
+from ffpt_core.fused import FusedNetwork, Structures, chunks_of
 from ffpt_core.potential import Potential
 from ffpt_core.progress import progress_bar
 from ffpt_core.training.batches import Batch, FrameBatches
@@ -103,7 +103,7 @@ def _fused(potential: Potential) -> BatchEvaluation:
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         translations = None if batch.translations is None else batch.translations.numpy()
         structures = Structures(batch.numbers.numpy(), batch.positions.numpy(), batch.pairs.numpy(), translations)
-        result = network.evaluate_frames(structures, batch.frames.numpy(), batch.n_frames)
+        result = network.evaluate_frames(structures, chunks_of(structures, batch.frames.numpy(), batch.n_frames))
         shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames).numpy()
         return np.bincount(batch.frames.numpy(), result.energies, batch.n_frames) + shifts, result.forces
 

@@ -26,11 +26,11 @@ void* create(int features, int basis, int layers, int species, double cutoff, co
 }
 
 template <class Real>
-int load(void* network, const void* const* weights) {
+int load(void* network, const void* const* weights, int threads) {
     try {
         std::lock_guard<std::mutex> alone(static_cast<Network<Real>*>(network)->busy);
         static_cast<Network<Real>*>(network)->training.forget();
-        static_cast<Network<Real>*>(network)->weights.load(reinterpret_cast<const Real* const*>(weights));
+        static_cast<Network<Real>*>(network)->weights.load(reinterpret_cast<const Real* const*>(weights), threads);
         return DONE;
     } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
 }
@@ -43,7 +43,9 @@ int load(void* network, const void* const* weights) {
         return create<REAL>(features, basis, layers, species, cutoff, frequencies);                                    \
     }                                                                                                                  \
     extern "C" void NAME##_destroy(void* network) { delete static_cast<Network<REAL>*>(network); }                     \
-    extern "C" int NAME##_load(void* network, const void* const* weights) { return load<REAL>(network, weights); }     \
+    extern "C" int NAME##_load(void* network, const void* const* weights, int threads) {                               \
+        return load<REAL>(network, weights, threads);                                                                  \
+    }                                                                                                                  \
     extern "C" int NAME##_evaluate(void* network, int64_t atoms, const int64_t* numbers, const double* scales,         \
                                    const double* positions, int64_t pairs, const int64_t* first,                       \
                                    const int64_t* second, const double* translations, int threads, double* energies,   \

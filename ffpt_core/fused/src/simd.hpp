@@ -174,23 +174,30 @@ struct Matrix {
     Array<Real> packed;
     int inputs = 0, panels = 0;
 
-    // weight: (outputs, inputs) as PyTorch's Linear has it. Backwards: multiply by the weight instead of its transpose.
-    void pack(const Real* weight, int outputs, int inputs_, bool backwards) {
-        const int rows = backwards ? outputs : inputs_, columns = backwards ? inputs_ : outputs;
-        constexpr int P = PANEL<Real>;
+    void reserve(int rows, int columns) {
         inputs = rows;
-        panels = padded<Real>(columns) / P;
-        packed.reserve(int64_t(panels) * rows * P);
-        if (backwards) {  // rows of the weight, cut into panels
-            for (int p = 0; p < panels; ++p) {
-                const size_t bytes = size_t(std::max(0, std::min(P, columns - p * P))) * sizeof(Real);
-                for (int r = 0; r < rows; ++r)
-                    std::memcpy(packed + (int64_t(p) * rows + r) * P, weight + int64_t(r) * columns + p * P, bytes);
-            }
-        } else {
-            for (int c = 0; c < columns; ++c)
-                for (int r = 0; r < rows; ++r)
-                    packed[(int64_t(c / P) * rows + r) * P + c % P] = weight[int64_t(c) * rows + r];
+        panels = padded<Real>(columns) / PANEL<Real>;
+        packed.reserve(int64_t(panels) * rows * PANEL<Real>);
+    }
+
+    // A (rows, columns) matrix.
+    void pack(const Real* matrix, int rows, int columns) {
+        constexpr int P = PANEL<Real>;
+        for (int p = 0; p < panels; ++p) {
+            const size_t bytes = size_t(std::max(0, std::min(P, columns - p * P))) * sizeof(Real);
+            for (int r = 0; r < rows; ++r)
+                std::memcpy(packed + (int64_t(p) * rows + r) * P, matrix + int64_t(r) * columns + p * P, bytes);
+        }
+    }
+
+    // The transpose of a (columns, rows) matrix, such as a weight of PyTorch's Linear.
+    void pack_transpose(const Real* matrix, int columns, int rows) {
+        constexpr int P = PANEL<Real>;
+        for (int p = 0; p < panels; ++p) {
+            const int count = std::max(0, std::min(P, columns - p * P));
+            Real* const panel = packed + int64_t(p) * rows * P;
+            for (int r = 0; r < rows; ++r)
+                for (int c = 0; c < count; ++c) panel[int64_t(r) * P + c] = matrix[int64_t(p * P + c) * rows + r];
         }
     }
 };

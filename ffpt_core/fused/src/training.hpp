@@ -99,9 +99,11 @@ class Training {
         int64_t begin, rows;
     };
     static int64_t tiles(int64_t n) { return (n + TILE - 1) / TILE; }
+    // Of about equal size, all but the last in whole blocks of a product.
     static Tile tile(int64_t n, int64_t t) {
-        const int64_t count = tiles(n), begin = n * t / count;
-        return {begin, n * (t + 1) / count - begin};
+        const int64_t equal = (n + tiles(n) - 1) / tiles(n);
+        const int64_t rows = (equal + BLOCK_ROWS - 1) / BLOCK_ROWS * BLOCK_ROWS, begin = rows * t;
+        return {begin, std::min(rows, n - begin)};
     }
 
     static int64_t atoms(const Chunk& chunk) { return chunk.atoms_end - chunk.atoms_begin; }
@@ -584,16 +586,34 @@ int Training<Real>::gradient(const Frames& frames, int64_t call, const double* v
         }
     }
     if (exhausted) return OUT_OF_MEMORY;
-    for (int w = 0; w < team; ++w) {
-        int64_t k = 0;
-        workers_[w].gradient.each(weights_, [&](Array<Real>& array, int rows, int columns) {
-            Real* const out = gradients[k++];
-            const int stride = padded<Real>(columns);
-            for (int r = 0; r < rows; ++r)
-                for (int c = 0; c < columns; ++c)
-                    out[int64_t(r) * columns + c] =
-                        array[int64_t(r) * stride + c] + (w ? out[int64_t(r) * columns + c] : 0);
-        });
+    // Sums over workers, always in the same order.
+    struct Part {
+        std::vector<const Real*> of_workers;
+        int rows, columns;
+    };
+    std::vector<Part> parts;
+    try {
+        for (int w = 0; w < team; ++w) {
+            size_t k = 0;
+            workers_[w].gradient.each(weights_, [&](Array<Real>& array, int rows, int columns) {
+                if (w == 0) parts.push_back({{}, rows, columns});
+                parts[k++].of_workers.push_back(array + 0);
+            });
+        }
+    } catch (const std::bad_alloc&) { return OUT_OF_MEMORY; }
+    const int n_parts = int(parts.size());
+#pragma omp parallel for num_threads(threads)
+    for (int k = 0; k < n_parts; ++k) {
+        const int columns = parts[k].columns, stride = padded<Real>(columns);
+        for (int r = 0; r < parts[k].rows; ++r) {
+            Real* const out = gradients[k] + int64_t(r) * columns;
+            bool first = true;
+            for (const Real* array : parts[k].of_workers) {
+                const Real* const row = array + int64_t(r) * stride;
+                for (int c = 0; c < columns; ++c) out[c] = first ? row[c] : out[c] + row[c];
+                first = false;
+            }
+        }
     }
     return DONE;
 }

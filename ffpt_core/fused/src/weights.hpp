@@ -11,10 +11,15 @@ struct Linear {
     Array<Real> bias;
     bool has_bias = false;
 
-    void pack(const Real* weight, const Real* b, int outputs, int inputs, int width) {
-        forward.pack(weight, outputs, inputs, false);
-        backward.pack(weight, outputs, inputs, true);
+    void reserve(int outputs, int inputs, int width) {
+        forward.reserve(inputs, outputs);
+        backward.reserve(outputs, inputs);
         bias.reserve(width);
+    }
+    // Of what reserve() has made room for.
+    void pack(const Real* weight, const Real* b, int outputs, int inputs) {
+        forward.pack_transpose(weight, outputs, inputs);
+        backward.pack(weight, outputs, inputs);
         has_bias = b != nullptr;
         if (has_bias) std::memcpy(bias + 0, b, size_t(outputs) * sizeof(Real));
     }
@@ -46,25 +51,35 @@ struct Weights {
     }
 
     // Take weights in the order of network.py. Throws std::bad_alloc.
-    void load(const Real* const* w) {
+    void load(const Real* const* w, int threads) {
         const int F = features;
         embedding.reserve(int64_t(n_species) * width);
         for (int s = 0; s < n_species; ++s)
             std::memcpy(embedding + int64_t(s) * width, w[0] + int64_t(s) * F, size_t(F) * sizeof(Real));
         ++w;
+        struct Packing {
+            Linear<Real>* linear;
+            const Real *weight, *bias;
+            int inputs;
+        };
+        std::vector<Packing> packings;
         for (auto& layer : layers) {
-            layer.node_in.pack(w[0], w[1], F, F, width);
-            layer.node_out.pack(w[2], w[3], F, F, width);
-            layer.radial.pack(w[4], nullptr, F, basis, width);
-            layer.direction_in.pack(w[5], nullptr, F, F, width);
-            layer.direction_out.pack(w[6], nullptr, F, F, width);
-            layer.transport_in.pack(w[7], nullptr, F, F, width);
-            layer.transport_out.pack(w[8], nullptr, F, F, width);
-            layer.update.pack(w[9], nullptr, F, F, width);
+            packings.insert(packings.end(), {{&layer.node_in, w[0], w[1], F},
+                                             {&layer.node_out, w[2], w[3], F},
+                                             {&layer.radial, w[4], nullptr, basis},
+                                             {&layer.direction_in, w[5], nullptr, F},
+                                             {&layer.direction_out, w[6], nullptr, F},
+                                             {&layer.transport_in, w[7], nullptr, F},
+                                             {&layer.transport_out, w[8], nullptr, F},
+                                             {&layer.update, w[9], nullptr, F}});
             w += 10;
         }
-        readout_in.pack(w[0], w[1], F, F, width);
-        readout_hidden.pack(w[2], w[3], F, F, width);
+        packings.insert(packings.end(), {{&readout_in, w[0], w[1], F}, {&readout_hidden, w[2], w[3], F}});
+        for (const auto& packing : packings) packing.linear->reserve(F, packing.inputs, width);
+        const int count = int(packings.size());
+#pragma omp parallel for num_threads(threads)
+        for (int k = 0; k < count; ++k)
+            packings[k].linear->pack(packings[k].weight, packings[k].bias, F, packings[k].inputs);
         readout_out.reserve(width);
         std::memcpy(readout_out + 0, w[4], size_t(F) * sizeof(Real));
         readout_bias = w[5][0];
