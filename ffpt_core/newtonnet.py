@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from ffpt_core.pair_index import PairIndex, add_pairs, at_pairs
+from ffpt_core.pair_index import PairIndex, add_pairs, at_pairs, rows_of
 
 N_ATOMIC_NUMBERS = 119  # 0 (padding) to 118, as the reference implementation's tables
 
@@ -259,7 +259,7 @@ class NewtonNet(nn.Module):
             (n_atoms,) atomic energies without scales, and (n_pairs, 3) d(sum scales * energies)/d(displacements).
         """
         geometry = self.geometry(pairs, displacements)
-        features = self.embedding(numbers)
+        features = self.embedding(numbers) if torch.jit.is_scripting() else rows_of(self.embedding.weight, numbers)
         vectors: Optional[Tensor] = None
         saved: List[Saved] = []
         for layer in self.layers:

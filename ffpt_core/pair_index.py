@@ -58,6 +58,17 @@ def add_pairs(x: Tensor, to_first: Tensor, to_second: Tensor, index: PairIndex) 
     return _kernels().AddPairs.apply(x, to_first, to_second, *index)
 
 
+def rows_of(table: Tensor, numbers: Tensor) -> Tensor:
+    """Rows of a table, (n_rows, ...), by (n,) numbers, 0 for none: an embedding without a row 0.
+
+    The gradient of PyTorch's embedding is a sum in no fixed order; that of a product with ones and zeros is.
+    """
+    if torch.is_grad_enabled() and table.requires_grad and _in_order(numbers):
+        rows = torch.arange(1, len(table), device=table.device)
+        return (numbers.unsqueeze(1) == rows).to(table.dtype) @ table[1:]
+    return torch.nn.functional.embedding(numbers, table, padding_idx=0)
+
+
 def sum_by_owner(values: Tensor, owners: Tensor, n_owners: int) -> Tensor:
     """(n_owners,): the sum of the (n,) values of each of (n,) owners, which are numbers below n_owners."""
     zeros = values.new_zeros(n_owners)
