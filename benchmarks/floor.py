@@ -67,7 +67,9 @@ def matrix_products(
         n_layers: message-passing layers.
         rearranged: False counts the equations as the reference states them. True takes the sum over neighbours
             before W4, sum_j W4 silu(W3 m_ij) u_ij = W4 sum_j silu(W3 m_ij) u_ij, which makes 3 n_atoms rows out of
-            n_pairs where that is fewer, and leaves out W5 and W6 of the first layer, which multiply zeros.
+            n_pairs where that is fewer; leaves out W5 and W6 of the first layer, which multiply zeros; and there
+            multiplies the radial functions by W3 diag(phi_i phi_j) We, one matrix for each pair of elements, where the
+            message would be multiplied by W3.
     """
     wide = 3 * n_atoms
     products = []
@@ -79,7 +81,8 @@ def matrix_products(
             if layer == 0:
                 del rows["W5"], rows["W6"]
         for name, count in rows.items():
-            inner = n_basis if name == "We" else n_features
+            folded = rearranged and layer == 0 and name == "W3"
+            inner = n_basis if name == "We" or folded else n_features
             products.append(Product(name, layer, "forward", count, inner, n_features))
             if layer > 0 or name not in ("W1", "W2"):
                 products.append(Product(name, layer, "backward", count, n_features, inner))

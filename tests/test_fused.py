@@ -276,6 +276,16 @@ def test_weight_gradients_are_those_of_autograd(threads, count, frames, sizes) -
         np.testing.assert_allclose(other, gradient, rtol=0, atol=2e-5 * float(gradient.abs().max()))
 
 
+def test_an_unknown_element_is_refused_by_the_kernel_itself() -> None:
+    potential = _potential(torch.float64, 32, 8, 2)
+    network, pairs = FusedNetwork(potential), np.zeros((2, 0), dtype=np.int64)
+    unknown = max(potential.elements) + 1
+    for number in (0, unknown, -1, 200):
+        structures = Structures(np.array([number]), np.zeros((1, 3)), pairs)
+        with pytest.raises((FfptError, IndexError), match=r"an element that the potential does not know|out of bounds"):
+            network.evaluate(structures)
+
+
 @pytest.mark.parametrize("frames", [MOLECULES * 12, [water_box(THIN, 8, seed) for seed in range(3)]])
 def test_gradients_do_not_depend_on_what_is_kept_of_the_evaluation(threads, monkeypatch, frames) -> None:
     """All of it, some, nothing; that of another evaluation; that of chunks for another number of threads."""

@@ -24,7 +24,7 @@ COMPILERS = ("c++", "g++", "clang++")
 _pointer, _count, _integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 _FRAMES = [*[_pointer] * 7, _count, _pointer]
 _FUNCTIONS = {
-    "create": (_pointer, [_integer] * 4 + [ctypes.c_double, _pointer]),
+    "create": (_pointer, [*[_integer] * 4, ctypes.c_double, _pointer, _integer, _pointer]),
     "destroy": (None, [_pointer]),
     "load": (_integer, [_pointer, _pointer, _integer]),
     "evaluate": (_integer, [_pointer, _count, *[_pointer] * 3, _count, *[_pointer] * 3, _integer, *[_pointer] * 3]),

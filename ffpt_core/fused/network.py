@@ -24,7 +24,7 @@ _PAIRS_PER_CHUNK = 256
 _RECORDED_BYTES = 2**29
 """Of what gradients() takes from the evaluation before; frames beyond are evaluated twice."""
 
-_OUT_OF_MEMORY = 1
+_OUT_OF_MEMORY, _UNKNOWN_ELEMENT = 1, 2
 _PRECISIONS = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -84,6 +84,7 @@ class FusedNetwork:
     Raises:
         FfptError: the kernel cannot be compiled here.
         MemoryError: not enough memory, here and in all methods.
+        FfptError: in all methods, an element that the potential does not know.
     """
 
     def __init__(self, potential: Potential) -> None:
@@ -97,7 +98,10 @@ class FusedNetwork:
         if np.abs(frequencies - np.pi * np.arange(1, network.n_basis + 1)).max() > 1e-4:
             raise FfptError("the fused kernel needs radial functions whose frequencies are multiples of pi")
         sizes = (network.n_features, network.n_basis, network.n_layers, N_ATOMIC_NUMBERS)
-        self._handle = self._functions.create(*sizes, network.cutoff, frequencies.ctypes.data)
+        elements = np.array(potential.elements, dtype=np.int64)
+        self._handle = self._functions.create(
+            *sizes, network.cutoff, frequencies.ctypes.data, len(elements), elements.ctypes.data
+        )
         if not self._handle:
             raise MemoryError
         weakref.finalize(self, self._functions.destroy, self._handle)
@@ -230,3 +234,5 @@ def _pointers(tensors: Sequence[torch.Tensor]) -> ctypes.Array[ctypes.c_void_p]:
 def _check(status: int) -> None:
     if status == _OUT_OF_MEMORY:
         raise MemoryError("not enough memory for so many pairs")
+    if status == _UNKNOWN_ELEMENT:
+        raise FfptError("an element that the potential does not know")

@@ -32,27 +32,25 @@ class FlatWeights:
 
     def divided(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of an optimiser of the tensor as that of an optimiser of the weights."""
-        return self._with(state, {k: self._part(state["state"], k) for k in range(len(self._shapes))})
+        of_weights: dict[int, dict[str, Tensor]] = {k: {} for k in range(len(self._shapes))} if state["state"] else {}
+        for name, value in state["state"].get(0, {}).items():
+            # A number, such as that of steps, is the same for all.
+            parts = self.parts(value) if value.dim() else [value] * len(self._shapes)
+            for k, part in enumerate(parts):
+                of_weights[k][name] = part.clone()
+        return _of(of_weights, state, len(self._shapes))
 
     def joined(self, state: dict[str, Any]) -> dict[str, Any]:
         """The inverse of divided."""
-        states = [state["state"][k] for k in range(len(self._shapes))] if state["state"] else []
-        return self._with(state, {0: _joined(states)} if states else {})
-
-    def _part(self, states: dict[int, dict[str, Tensor]], k: int) -> dict[str, Tensor]:
-        return {
-            name: self.parts(value)[k].clone() if value.dim() else value.clone() for name, value in states[0].items()
+        of_weights = [state["state"][k] for k in range(len(self._shapes))] if state["state"] else []
+        of_tensor = {
+            name: torch.cat([one[name].reshape(-1) for one in of_weights]) if value.dim() else value.clone()
+            for name, value in (of_weights[0] if of_weights else {}).items()
         }
-
-    def _with(self, state: dict[str, Any], states: dict[int, Any]) -> dict[str, Any]:
-        (group,) = state["param_groups"]
-        n_parameters = 1 if len(group["params"]) > 1 else len(self._shapes)
-        return {"state": states, "param_groups": [group | {"params": list(range(n_parameters))}]}
+        return _of({0: of_tensor} if of_tensor else {}, state, 1)
 
 
-def _joined(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """One value where it is a number, which is the same for all; else all values behind one another."""
-    return {
-        name: torch.cat([state[name].reshape(-1) for state in states]) if value.dim() else value.clone()
-        for name, value in states[0].items()
-    }
+def _of(states: dict[int, Any], like: dict[str, Any], n_parameters: int) -> dict[str, Any]:
+    """A state with the settings of another one's only group."""
+    (group,) = like["param_groups"]
+    return {"state": states, "param_groups": [group | {"params": list(range(n_parameters))}]}

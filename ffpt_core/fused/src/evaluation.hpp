@@ -6,7 +6,8 @@
 //   - a message is symmetric in its two atoms, so every pair is computed once;
 //   - sum_j (W4 h_ij) u_ij = W4 sum_j h_ij u_ij, so W4 multiplies a row for each pair or three for each atom, whichever
 //     are fewer (`pairwise` or not);
-//   - the first layer has no vectors to transport, and its phi depends on the element alone.
+//   - the first layer has no vectors to transport, and its phi depends on the element alone: there W3 multiplies the
+//     radial functions, in one matrix with We for each kind of pair (Kind). So pairs are put in order of their kinds.
 // The gradient is the hand-derived one of newtonnet.py; names ending in _bar are dE/d(name).
 //
 // Threads own contiguous ranges of pairs and of atoms. A thread adds what its pairs give to atoms into arrays of
@@ -41,17 +42,29 @@ struct LayerSlopes {
 // Pairs that are within the cutoff, as r_i - r_j and its length, in Angstrom.
 struct Pairs {
     int64_t count = 0;
-    Array<int32_t> first, second;
+    Array<int32_t> first, second, kind;
     Array<double> displacement, distance;  // (pairs, 3), (pairs)
 
-    void reserve(int64_t n) { first.reserve(n), second.reserve(n), displacement.reserve(3 * n), distance.reserve(n); }
+    void reserve(int64_t n) {
+        first.reserve(n), second.reserve(n), kind.reserve(n), displacement.reserve(3 * n), distance.reserve(n);
+    }
 };
+
+// f(kind, begin, rows) for all pairs of one kind that follow one another.
+template <class F>
+void each_kind(const int32_t* kinds, int64_t rows, F&& f) {
+    for (int64_t begin = 0, end; begin < rows; begin = end) {
+        for (end = begin + 1; end < rows && kinds[end] == kinds[begin];) ++end;
+        f(kinds[begin], begin, end - begin);
+    }
+}
 
 template <class Real>
 struct Worker {
-    Pairs found;                                        // in this thread's share of the candidates
-    int64_t n_pairs = 0;                                // that this thread computes,
-    const int32_t *first = nullptr, *second = nullptr;  // a part of those of all threads
+    Pairs found;             // in this thread's share of the candidates,
+    Array<int64_t> n_found;  // of each kind
+    int64_t n_pairs = 0;     // that this thread computes,
+    const int32_t *first = nullptr, *second = nullptr, *kind = nullptr;  // a part of those of all threads
     const double *displacement = nullptr, *distance = nullptr;
     Array<Real> unit, unit_bar, radial, radial_slope, radial_bar;  // (pairs, 3), (pairs, basis)
     std::vector<LayerPairs<Real>> layers;
@@ -117,8 +130,8 @@ class Evaluation {
     }
     LayerAtoms<Real>& gradients(int l) { return atoms_[recording_ ? l : 0]; }
 
-    void find_pairs(Worker<Real>& me, Range range, const double* positions, const int64_t* first, const int64_t* second,
-                    const double* translations, int64_t origin);
+    void find_pairs(Worker<Real>& me, Range range, const int64_t* numbers, const double* positions,
+                    const int64_t* first, const int64_t* second, const double* translations, int64_t origin);
     void take_share(Worker<Real>& me, int thread, int team);
     void reserve(Worker<Real>& me, int64_t atoms);
     void reserve_atoms(int64_t n);
@@ -136,10 +149,14 @@ class Evaluation {
 
 // The pairs within the cutoff among this thread's candidates.
 template <class Real>
-void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const double* x, const int64_t* first,
-                                  const int64_t* second, const double* translations, int64_t origin) {
+void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const int64_t* numbers, const double* x,
+                                  const int64_t* first, const int64_t* second, const double* translations,
+                                  int64_t origin) {
     Pairs& found = me.found;
     found.reserve(range.end - range.begin);
+    const int64_t n_kinds = int64_t(weights_.kinds.size());
+    me.n_found.reserve(2 * n_kinds);
+    me.n_found.zero(n_kinds);
     int64_t m = 0;
     for (int64_t p = range.begin; p < range.end; ++p) {
         const int64_t i = first[p] - origin, j = second[p] - origin;
@@ -148,6 +165,7 @@ void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const double* x
         const double squared = dx * dx + dy * dy + dz * dz;
         if (squared < weights_.cutoff * weights_.cutoff) {
             found.first[m] = int32_t(i), found.second[m] = int32_t(j);
+            ++me.n_found[found.kind[m] = weights_.kind(numbers[i], numbers[j])];
             found.displacement[3 * m] = dx, found.displacement[3 * m + 1] = dy, found.displacement[3 * m + 2] = dz;
             found.distance[m++] = std::sqrt(squared);
         }
@@ -155,20 +173,28 @@ void Evaluation<Real>::find_pairs(Worker<Real>& me, Range range, const double* x
     found.count = m;
 }
 
-// Put what all threads found behind one another, so that shares do not depend on candidates beyond the cutoff: a
-// neighbour list made at another time gives the same sums to the last bit.
+// Put what all threads found behind one another, kind by kind, so that shares do not depend on candidates beyond the
+// cutoff: a neighbour list made at another time gives the same sums to the last bit.
 template <class Real>
 void Evaluation<Real>::take_share(Worker<Real>& me, int thread, int team) {
-    int64_t before = 0;
-    for (int w = 0; w < thread; ++w) before += workers_[w].found.count;
+    const int64_t n_kinds = int64_t(weights_.kinds.size());
+    int64_t* const place = me.n_found + n_kinds;  // of the next pair of a kind
+    int64_t total = 0;
+    for (int64_t s = 0; s < n_kinds; ++s)
+        for (int w = 0; w < team; ++w) {
+            if (w == thread) place[s] = total;
+            total += workers_[w].n_found[s];
+        }
     const Pairs& found = me.found;
-    std::copy_n(found.first + 0, found.count, pairs_.first + before);
-    std::copy_n(found.second + 0, found.count, pairs_.second + before);
-    std::copy_n(found.displacement + 0, 3 * found.count, pairs_.displacement + 3 * before);
-    std::copy_n(found.distance + 0, found.count, pairs_.distance + before);
+    for (int64_t p = 0; p < found.count; ++p) {
+        const int64_t to = place[found.kind[p]]++;
+        pairs_.first[to] = found.first[p], pairs_.second[to] = found.second[p], pairs_.kind[to] = found.kind[p];
+        std::copy_n(found.displacement + 3 * p, 3, pairs_.displacement + 3 * to);
+        pairs_.distance[to] = found.distance[p];
+    }
     const Range mine = share(pairs_.count, thread, team);
     me.n_pairs = mine.end - mine.begin;
-    me.first = pairs_.first + mine.begin, me.second = pairs_.second + mine.begin;
+    me.first = pairs_.first + mine.begin, me.second = pairs_.second + mine.begin, me.kind = pairs_.kind + mine.begin;
     me.displacement = pairs_.displacement + 3 * mine.begin, me.distance = pairs_.distance + mine.begin;
 }
 
@@ -278,7 +304,12 @@ void Evaluation<Real>::pairs_forward(Worker<Real>& me, int l) {
         }
         Real* const h = pairwise_ ? me.tile_c + 0 : hidden + start;
         Real* before = recording_ ? kept.direction_hidden + start : h;
-        product(rows, message, W, layer.direction_in.forward, before, W);
+        if (l) product(rows, message, W, layer.direction_in.forward, before, W);
+        else
+            each_kind(me.kind + tile.begin, rows, [&](int kind, int64_t r, int64_t some) {
+                product(some, me.radial + (tile.begin + r) * N, N, weights_.kinds[kind].direction.forward,
+                        before + r * W, W);
+            });
         silu(before, h, slope + start, rows * W);
         if (pairwise_) product(rows, h, W, layer.direction_out.forward, hidden + start, W);
         if (l) {
@@ -489,7 +520,12 @@ void Evaluation<Real>::pairs_backward(Worker<Real>& me, int l) {
         }
         for (int64_t k = 0; k < rows * W; k += L)
             at(inner + k) = load(bar + k) * load(slopes.direction + start + k);
-        product<Real, true>(rows, inner, W, layer.direction_in.backward, message_bar, W);
+        if (l) product<Real, true>(rows, inner, W, layer.direction_in.backward, message_bar, W);
+        else
+            each_kind(me.kind + tile.begin, rows, [&](int kind, int64_t r, int64_t some) {
+                product<Real, true>(some, inner + r * W, W, weights_.kinds[kind].direction.backward,
+                                    me.radial_bar + (tile.begin + r) * N, N);
+            });
         if (l) {
             bar = place(kept.transport_bar, start, me.tile_d);
             product(rows, transport_bar, W, layer.transport_out.backward, bar, W);
@@ -573,6 +609,7 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
     threads = 1;
 #endif
     bool exhausted = false;
+    if (!weights_.knows(n, numbers)) return UNKNOWN_ELEMENT;
     recording_ = record != nullptr;
     try {
         workers_.resize(threads);
@@ -597,7 +634,10 @@ int Evaluation<Real>::evaluate(int64_t n, const int64_t* numbers, const double* 
             }
         };
         attempt(
-            [&] { find_pairs(me, share(candidates, thread, team), positions, first, second, translations, origin); });
+            [&] {
+                find_pairs(me, share(candidates, thread, team), numbers, positions, first, second, translations,
+                           origin);
+            });
 #pragma omp barrier
 #pragma omp single
         {

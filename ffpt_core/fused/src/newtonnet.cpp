@@ -19,9 +19,11 @@ struct Network {
 };
 
 template <class Real>
-void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies) {
+void* create(int features, int basis, int layers, int species, double cutoff, const double* frequencies, int n_elements,
+             const int64_t* elements) {
     try {
-        return new Network<Real>(Weights<Real>(features, basis, layers, species, cutoff, frequencies));
+        return new Network<Real>(
+            Weights<Real>(features, basis, layers, species, cutoff, frequencies, n_elements, elements));
     } catch (const std::bad_alloc&) { return nullptr; }
 }
 
@@ -39,8 +41,8 @@ int load(void* network, const void* const* weights, int threads) {
 
 #define INTERFACE(NAME, REAL)                                                                                          \
     extern "C" void* NAME##_create(int features, int basis, int layers, int species, double cutoff,                    \
-                                   const double* frequencies) {                                                        \
-        return create<REAL>(features, basis, layers, species, cutoff, frequencies);                                    \
+                                   const double* frequencies, int n_elements, const int64_t* elements) {               \
+        return create<REAL>(features, basis, layers, species, cutoff, frequencies, n_elements, elements);              \
     }                                                                                                                  \
     extern "C" void NAME##_destroy(void* network) { delete static_cast<Network<REAL>*>(network); }                     \
     extern "C" int NAME##_load(void* network, const void* const* weights, int threads) {                               \

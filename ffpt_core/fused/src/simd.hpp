@@ -27,7 +27,7 @@ constexpr int VECTOR_BYTES = 16, BLOCK_ROWS = 6;
 constexpr int TILE = 96;  // rows of a tile: some 48 kB for 128 features in float32
 constexpr double PI = 3.14159265358979323846;
 
-enum Status { DONE = 0, OUT_OF_MEMORY = 1 };
+enum Status { DONE = 0, OUT_OF_MEMORY = 1, UNKNOWN_ELEMENT = 2 };
 
 #define INLINE inline __attribute__((always_inline))
 

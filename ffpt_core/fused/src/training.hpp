@@ -77,7 +77,8 @@ class Training {
     struct Worker {
         Gradient<Real> gradient;
         Array<Real> first_phi_bar;      // (species, width)
-        std::vector<char> has_species;  // in any of the chunks
+        Array<Real> kinds_bar;          // (kinds, width, basis): of the first layer's matrices of kinds
+        std::vector<char> has_species, has_kind;  // in any of the chunks
         Record<Real> record;            // of a chunk without one
         Array<double> results;
         std::vector<LayerTangents> layers;
@@ -119,6 +120,7 @@ class Training {
     void atoms_backward(Worker& me, const Record<Real>& record, int64_t n, int l);
     void pairs_backward(Worker& me, const Record<Real>& record, int64_t n, int l);
     void atoms_phi_backward(Worker& me, const LayerAtoms<Real>& values, int64_t n, int l);
+    void kinds_backward(Worker& me);
     void first_phi_backward(Worker& me);
     void process(Worker& me, const Record<Real>& record, const Frames& frames, const Chunk& chunk,
                  const double* value_weights, const double* velocities);
@@ -186,7 +188,9 @@ void Training<Real>::reserve_gradient(Worker& me) {
     };
     me.gradient.each(weights_, reserve);
     reserve(me.first_phi_bar, weights_.n_species, weights_.features);
+    reserve(me.kinds_bar, int(weights_.kinds.size()) * weights_.width, weights_.basis);
     me.has_species.assign(weights_.n_species, 0);
+    me.has_kind.assign(weights_.kinds.size(), 0);
 }
 
 // Tangents of the directions and radial functions of pairs.
@@ -258,7 +262,12 @@ void Training<Real>::pairs_forward(Worker& me, const Record<Real>& record, int64
         const Real *const message_dot = me.message + rows * W, *h_dot = me.tile_a + 0;
         product(rows, me.radial + here.begin * N, N, layer.radial.forward, dot.weights + start, W);
         messages(me, record, l, here);
-        product(rows, message_dot, W, layer.direction_in.forward, dot.direction_hidden + start, W);
+        if (l) product(rows, message_dot, W, layer.direction_in.forward, dot.direction_hidden + start, W);
+        else
+            each_kind(record.pairs.kind + here.begin, rows, [&](int kind, int64_t r, int64_t some) {
+                product(some, me.radial + (here.begin + r) * N, N, weights_.kinds[kind].direction.forward,
+                        dot.direction_hidden + start + r * W, W);
+            });
         silu_tangent(values.direction_hidden + start, dot.direction_hidden + start, me.tile_a + 0, rows * W);
         if (l) {
             product(rows, message_dot, W, layer.transport_in.forward, dot.transport_hidden + start, W);
@@ -405,7 +414,7 @@ void Training<Real>::pairs_backward(Worker& me, const Record<Real>& record, int6
     for (int64_t t = 0; t < tiles(record.pairs.count); ++t) {
         const Tile here = tile(record.pairs.count, t);
         const int64_t rows = here.rows, start = here.begin * W, size = rows * W;
-        messages(me, record, l, here);
+        if (l) messages(me, record, l, here);
         const Real *const message = me.message + 0, *const message_dot = message + size;
         Real *const message_bar = me.tile_a + 0, *const bar = me.tile_b + 0, *const hidden = me.tile_c + 0,
                     *const inner = me.tile_d + 0;
@@ -434,8 +443,17 @@ void Training<Real>::pairs_backward(Worker& me, const Record<Real>& record, int6
                               inner_dot, size);
         if (record.pairwise)
             add_outer<Real>(rows, {{bar, hidden}, {bar_dot, hidden_dot}}, W, W, gradient.direction_out + 0);
-        add_outer<Real>(rows, {{inner, message}, {inner_dot, message_dot}}, W, W, gradient.direction_in + 0);
-        product<Real, true>(rows, inner, W, layer.direction_in.backward, message_bar, W);
+        if (l) {
+            add_outer<Real>(rows, {{inner, message}, {inner_dot, message_dot}}, W, W, gradient.direction_in + 0);
+            product<Real, true>(rows, inner, W, layer.direction_in.backward, message_bar, W);
+        } else {
+            each_kind(record.pairs.kind + here.begin, rows, [&](int kind, int64_t r, int64_t some) {
+                const int64_t radial = (here.begin + r) * N;
+                me.has_kind[kind] = 1;
+                add_outer<Real>(some, {{inner + r * W, record.radial + radial}, {inner_dot + r * W, me.radial + radial}},
+                                W, N, me.kinds_bar + kind * W * N);
+            });
+        }
         if (l) {
             for (int64_t r = 0; r < rows; ++r) {
                 const int64_t p = here.begin + r, i = record.pairs.first[p], j = record.pairs.second[p];
@@ -499,6 +517,39 @@ void Training<Real>::atoms_phi_backward(Worker& me, const LayerAtoms<Real>& valu
     add_outer<Real>(n, {{bar, values.features + 0}, {bar + half, dot.features + 0}}, W, W, gradient.node_in + 0);
     add_rows(n, bar, W, gradient.node_in_bias + 0);
     product<Real, true>(n, bar, W, layer.node_in.backward, me.features_bar + 0, W);
+}
+
+// From the gradient D of W3 diag(c) We for each kind of pair: W3 gets D We^T diag(c); with G = W3^T D, We gets diag(c) G
+// and c the sums of the rows of G * We.
+template <class Real>
+void Training<Real>::kinds_backward(Worker& me) {
+    const auto& layer = weights_.layers[0];
+    LayerGradient<Real>& gradient = me.gradient.layers[0];
+    const int64_t F = weights_.features, W = weights_.width, N = weights_.basis_width;
+    Real* const product_bar = me.wide.reserve(std::max(F * W, W * N));
+    Real* const turned = me.projected.reserve(W * N);
+    for (size_t s = 0; s < weights_.kinds.size(); ++s) {
+        if (!me.has_kind[s]) continue;
+        const Kind<Real>& kind = weights_.kinds[s];
+        const Real* const bar = me.kinds_bar + int64_t(s) * W * N;
+        product(F, bar, N, layer.radial.forward, product_bar, W);
+        for (int64_t o = 0; o < F; ++o)
+            for (int64_t k = 0; k < W; ++k) gradient.direction_in[o * W + k] += product_bar[o * W + k] * kind.phis[k];
+        std::fill_n(turned, W * N, Real(0));
+        add_outer<Real>(F, {{weights_.first_direction_in + 0, bar}}, W, N, turned);
+        Real *const of_first = me.first_phi_bar + kind.first * W, *const of_second = me.first_phi_bar + kind.second * W;
+        const Real *const phi_first = weights_.first_phi + kind.first * W,
+                   *const phi_second = weights_.first_phi + kind.second * W;
+        for (int64_t k = 0; k < F; ++k) {
+            Real phis_bar = 0;
+            for (int64_t b = 0; b < weights_.basis; ++b) {
+                gradient.radial[k * N + b] += turned[k * N + b] * kind.phis[k];
+                phis_bar += turned[k * N + b] * weights_.first_radial[k * N + b];
+            }
+            of_first[k] += phis_bar * phi_second[k];
+            of_second[k] += phis_bar * phi_first[k];
+        }
+    }
 }
 
 // The first layer's phi is a function of the element: gradients with respect to it are summed over atoms before.
@@ -579,6 +630,7 @@ int Training<Real>::gradient(const Frames& frames, int64_t call, const double* v
             // Chunks in turn, not as threads come free: the sums must not depend on the clock.
             for (int64_t c = thread; c < frames.n_chunks; c += team)
                 process(me, recorded(me, frames, c), frames, frames.chunks[c], value_weights, velocities);
+            kinds_backward(me);
             first_phi_backward(me);
         } catch (const std::bad_alloc&) {
 #pragma omp atomic write

@@ -31,11 +31,25 @@ struct Layer {
     Linear<Real> node_in, node_out, radial, direction_in, direction_out, transport_in, transport_out, update;
 };
 
+// What the elements of a pair decide on in the first layer: its message is c * (We b), with c = phi_i phi_j and b the
+// radial functions, and so W3 times it is (W3 diag(c) We) b, a product of a fifth of the size.
+template <class Real>
+struct Kind {
+    int first, second;  // atomic numbers
+    Array<Real> phis;   // c, (width)
+    Linear<Real> direction;
+};
+
 template <class Real>
 struct Weights {
     int features, basis, width, basis_width;
     double cutoff;
-    int n_species;
+    int n_species, n_elements = 0;
+    std::vector<int> element;           // by atomic number: which of the elements it is, or -1
+    std::vector<Kind<Real>> kinds;      // of pairs
+    std::vector<int> kind_of;           // by two elements
+    Array<Real> first_direction_in;     // W3 of the first layer, (width, width)
+    Array<Real> first_radial;           // We of the first layer, (width, basis_width)
     std::vector<double> detuning;      // frequencies of the radial functions, less the multiples of pi that they round
     Array<Real> embedding, first_phi;  // (species, width)
     std::vector<Layer<Real>> layers;
@@ -43,12 +57,28 @@ struct Weights {
     Array<Real> readout_out;
     Real readout_bias;
 
-    Weights(int n_features, int n_basis, int n_layers, int species, double r_cut, const double* frequencies)
-        : features(n_features), basis(n_basis), cutoff(r_cut), n_species(species), layers(n_layers) {
+    Weights(int n_features, int n_basis, int n_layers, int species, double r_cut, const double* frequencies,
+            int n_elements_, const int64_t* elements)
+        : features(n_features), basis(n_basis), cutoff(r_cut), n_species(species), n_elements(n_elements_),
+          element(species, -1), kind_of(n_elements * n_elements), layers(n_layers) {
         width = padded<Real>(features);
         basis_width = padded<Real>(basis);
         for (int k = 0; k < basis; ++k) detuning.push_back(frequencies[k] - PI * (k + 1));
+        for (int a = 0; a < n_elements; ++a) {
+            element[elements[a]] = a;
+            for (int b = 0; b <= a; ++b) {
+                kind_of[a * n_elements + b] = kind_of[b * n_elements + a] = int(kinds.size());
+                kinds.push_back({int(elements[a]), int(elements[b]), {}, {}});
+            }
+        }
     }
+
+    // Whether there is a kind for every pair of these.
+    bool knows(int64_t n, const int64_t* numbers) const {
+        return std::all_of(numbers, numbers + n,
+                           [&](int64_t z) { return z >= 0 && z < n_species && element[z] >= 0; });
+    }
+    int kind(int64_t first, int64_t second) const { return kind_of[element[first] * n_elements + element[second]]; }
 
     // Take weights in the order of network.py. Throws std::bad_alloc.
     void load(const Real* const* w, int threads) {
@@ -57,6 +87,7 @@ struct Weights {
         for (int s = 0; s < n_species; ++s)
             std::memcpy(embedding + int64_t(s) * width, w[0] + int64_t(s) * F, size_t(F) * sizeof(Real));
         ++w;
+        const Real* const* const first_layer = w;
         struct Packing {
             Linear<Real>* linear;
             const Real *weight, *bias;
@@ -92,6 +123,36 @@ struct Weights {
         product(n_species, embedding + 0, width, layer.node_in.forward, hidden + 0, width, layer.node_in.b());
         silu(hidden + 0, hidden + 0, slope + 0, int64_t(n_species) * width);
         product(n_species, hidden + 0, width, layer.node_out.forward, first_phi + 0, width, layer.node_out.b());
+        load_kinds(first_layer[5], first_layer[4], threads);
+    }
+
+    // From W3 and We of the first layer.
+    void load_kinds(const Real* direction_in, const Real* radial, int threads) {
+        const int F = features, W = width, N = basis_width;
+        first_direction_in.reserve(int64_t(W) * W), first_radial.reserve(int64_t(W) * N);
+        for (int o = 0; o < F; ++o) {
+            std::memcpy(first_direction_in + int64_t(o) * W, direction_in + int64_t(o) * F, size_t(F) * sizeof(Real));
+            std::memcpy(first_radial + int64_t(o) * N, radial + int64_t(o) * basis, size_t(basis) * sizeof(Real));
+        }
+        const int count = int(kinds.size());
+        std::vector<Array<Real>> scaled(count), folded(count);
+        for (int s = 0; s < count; ++s) {
+            kinds[s].phis.reserve(W), kinds[s].direction.reserve(F, basis, W);
+            scaled[s].reserve(int64_t(F) * W), folded[s].reserve(int64_t(F) * N);
+        }
+#pragma omp parallel for num_threads(threads)
+        for (int s = 0; s < count; ++s) {
+            Kind<Real>& kind = kinds[s];
+            const Real *phi_i = first_phi + int64_t(kind.first) * W, *phi_j = first_phi + int64_t(kind.second) * W;
+            for (int k = 0; k < W; ++k) kind.phis[k] = phi_i[k] * phi_j[k];
+            for (int o = 0; o < F; ++o)
+                for (int k = 0; k < W; ++k)
+                    scaled[s][int64_t(o) * W + k] = first_direction_in[int64_t(o) * W + k] * kind.phis[k];
+            product(F, scaled[s] + 0, W, layers[0].radial.backward, folded[s] + 0, N);
+            for (int o = 0; o < F; ++o)  // rows close together, as pack has them
+                std::memmove(folded[s] + int64_t(o) * basis, folded[s] + int64_t(o) * N, size_t(basis) * sizeof(Real));
+            kind.direction.pack(folded[s] + 0, nullptr, F, basis);
+        }
     }
 
     void radial_functions(int rows, const double* distances, Real* values, Real* slopes) const;
