@@ -21,7 +21,8 @@ class FlatWeights:
     def __init__(self, network: nn.Module) -> None:
         weights = list(network.parameters())
         self._shapes = [weight.shape for weight in weights]
-        self.tensor = nn.Parameter(torch.cat([weight.detach().reshape(-1) for weight in weights]))
+        together = torch.cat([weight.detach().reshape(-1) for weight in weights])
+        self.tensor = nn.Parameter(together, requires_grad=weights[0].requires_grad)
         for weight, part in zip(weights, self.parts(self.tensor.detach()), strict=True):
             weight.data = part
 

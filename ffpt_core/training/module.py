@@ -62,10 +62,9 @@ class PotentialModule(lightning.LightningModule):
         self.averaged = None if configuration.ema is None else copy.deepcopy(potential.network).requires_grad_(False)
         # Walking through the modules for these at every step takes a millisecond.
         self._weights = self._variables_of(potential.network, self._flat)
-        self._averages: list[Tensor] = []
+        self._averages: list[torch.nn.Parameter] = []
         if self.averaged is not None:
-            flat = None if self._flat is None else FlatWeights(self.averaged)
-            self._averages += [weight.detach() for weight in self._variables_of(self.averaged, flat)]
+            self._averages += self._variables_of(self.averaged, self._flat and FlatWeights(self.averaged))
         self._step = 0  # of the whole run; Lightning counts its own steps, which hold many of these on a GPU
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
