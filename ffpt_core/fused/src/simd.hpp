@@ -180,24 +180,24 @@ struct Matrix {
         packed.reserve(int64_t(panels) * rows * PANEL<Real>);
     }
 
-    // A (rows, columns) matrix.
-    void pack(const Real* matrix, int rows, int columns) {
+    // A (rows, columns) matrix whose rows are so far apart.
+    void pack(const Real* matrix, int rows, int columns, int64_t stride) {
         constexpr int P = PANEL<Real>;
         for (int p = 0; p < panels; ++p) {
             const size_t bytes = size_t(std::max(0, std::min(P, columns - p * P))) * sizeof(Real);
             for (int r = 0; r < rows; ++r)
-                std::memcpy(packed + (int64_t(p) * rows + r) * P, matrix + int64_t(r) * columns + p * P, bytes);
+                std::memcpy(packed + (int64_t(p) * rows + r) * P, matrix + r * stride + p * P, bytes);
         }
     }
 
-    // The transpose of a (columns, rows) matrix, such as a weight of PyTorch's Linear.
-    void pack_transpose(const Real* matrix, int columns, int rows) {
+    // The transpose of such a (columns, rows) matrix, as a weight of PyTorch's Linear is.
+    void pack_transpose(const Real* matrix, int columns, int rows, int64_t stride) {
         constexpr int P = PANEL<Real>;
         for (int p = 0; p < panels; ++p) {
             const int count = std::max(0, std::min(P, columns - p * P));
             Real* const panel = packed + int64_t(p) * rows * P;
             for (int r = 0; r < rows; ++r)
-                for (int c = 0; c < count; ++c) panel[int64_t(r) * P + c] = matrix[int64_t(p * P + c) * rows + r];
+                for (int c = 0; c < count; ++c) panel[int64_t(r) * P + c] = matrix[(p * P + c) * stride + r];
         }
     }
 };

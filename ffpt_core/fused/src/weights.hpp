@@ -16,10 +16,10 @@ struct Linear {
         backward.reserve(outputs, inputs);
         bias.reserve(width);
     }
-    // Of what reserve() has made room for.
-    void pack(const Real* weight, const Real* b, int outputs, int inputs) {
-        forward.pack_transpose(weight, outputs, inputs);
-        backward.pack(weight, outputs, inputs);
+    // Of what reserve() has made room for. weight: (outputs, inputs), with rows so far apart.
+    void pack(const Real* weight, const Real* b, int outputs, int inputs, int64_t stride) {
+        forward.pack_transpose(weight, outputs, inputs, stride);
+        backward.pack(weight, outputs, inputs, stride);
         has_bias = b != nullptr;
         if (has_bias) std::memcpy(bias + 0, b, size_t(outputs) * sizeof(Real));
     }
@@ -110,19 +110,21 @@ struct Weights {
         const int count = int(packings.size());
 #pragma omp parallel for num_threads(threads)
         for (int k = 0; k < count; ++k)
-            packings[k].linear->pack(packings[k].weight, packings[k].bias, F, packings[k].inputs);
+            packings[k].linear->pack(packings[k].weight, packings[k].bias, F, packings[k].inputs, packings[k].inputs);
         readout_out.reserve(width);
         std::memcpy(readout_out + 0, w[4], size_t(F) * sizeof(Real));
         readout_bias = w[5][0];
-        // phi of the first layer, by species
+        // phi of the first layer, of the elements
         Array<Real> hidden, slope;
-        hidden.reserve(int64_t(n_species) * width);
-        slope.reserve(int64_t(n_species) * width);
+        hidden.reserve(width), slope.reserve(width);
         first_phi.reserve(int64_t(n_species) * width);
         const auto& layer = layers[0];
-        product(n_species, embedding + 0, width, layer.node_in.forward, hidden + 0, width, layer.node_in.b());
-        silu(hidden + 0, hidden + 0, slope + 0, int64_t(n_species) * width);
-        product(n_species, hidden + 0, width, layer.node_out.forward, first_phi + 0, width, layer.node_out.b());
+        for (int64_t s = 0; s < n_species; ++s) {
+            if (element[s] < 0) continue;
+            product(1, embedding + s * width, width, layer.node_in.forward, hidden + 0, width, layer.node_in.b());
+            silu(hidden + 0, hidden + 0, slope + 0, width);
+            product(1, hidden + 0, width, layer.node_out.forward, first_phi + s * width, width, layer.node_out.b());
+        }
         load_kinds(first_layer[5], first_layer[4], threads);
     }
 
@@ -149,9 +151,7 @@ struct Weights {
                 for (int k = 0; k < W; ++k)
                     scaled[s][int64_t(o) * W + k] = first_direction_in[int64_t(o) * W + k] * kind.phis[k];
             product(F, scaled[s] + 0, W, layers[0].radial.backward, folded[s] + 0, N);
-            for (int o = 0; o < F; ++o)  // rows close together, as pack has them
-                std::memmove(folded[s] + int64_t(o) * basis, folded[s] + int64_t(o) * N, size_t(basis) * sizeof(Real));
-            kind.direction.pack(folded[s] + 0, nullptr, F, basis);
+            kind.direction.pack(folded[s] + 0, nullptr, F, basis, N);
         }
     }
 
