@@ -114,10 +114,10 @@ def main(arguments: list[str] | None = None) -> None:
     rates = measure(effort, chosen.device, chosen.platform)
     seconds = {"cpu": "second of processor time", "cuda": "second"}[chosen.device]
     title = f"steps per {seconds}, one thread, {chosen.device}, {chosen.platform}"
-    table = Table("atoms", *next(iter(rates.values())), title=title)
+    table = Table("atoms", *next(iter(rates.values())))
     for atoms, ways in rates.items():
         table.add_row(atoms, *(f"{way['median']:,.0f}" for way in ways.values()))
-    Console(width=110).print(table)
+    Console(width=110).print(title, table, sep="\n")
     chosen.output.mkdir(parents=True, exist_ok=True)
     found = {"machine": machine(1, chosen.device), "platform": chosen.platform, "steps_per_second": rates}
     write_json(chosen.output / "metadynamics.json", found)

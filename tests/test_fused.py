@@ -35,6 +35,7 @@ from ffpt_core.newtonnet import NewtonNet
 from ffpt_core.pairs import all_pairs
 from ffpt_core.teachers import aspirin
 from ffpt_core.training.batches import FrameBatches
+from ffpt_core.training.flat_weights import FlatWeights
 
 pytestmark = pytest.mark.skipif(isinstance(load_kernel(), str), reason=f"the kernel does not compile: {load_kernel()}")
 
@@ -274,6 +275,18 @@ def test_weight_gradients_are_those_of_autograd(threads, count, frames, sizes) -
     single = copy.deepcopy(potential).to(torch.float32)
     for gradient, other in zip(expected, _gradients(single, FusedTraining(single), batch), strict=True):
         np.testing.assert_allclose(other, gradient, rtol=0, atol=2e-5 * float(gradient.abs().max()))
+
+
+def test_gradients_of_flat_weights_are_those_of_the_weights() -> None:
+    """Also in their order: the kernel's is that of the parameters."""
+    potential = _potential(torch.float64, 32, 8, 2).train()
+    batch = FrameBatches(Dataset.from_atoms(MOLECULES), 5.0)[np.arange(5)]
+    expected = _gradients(potential, potential, batch)
+    flat = FlatWeights(potential.network)
+    _gradients(potential, FusedTraining(potential, flat.tensor), batch)
+    assert flat.tensor.grad is not None
+    for gradient, other in zip(expected, flat.parts(flat.tensor.grad), strict=True):
+        np.testing.assert_allclose(other, gradient, rtol=0, atol=1e-12 * float(gradient.abs().max()))
 
 
 def test_an_unknown_element_is_refused_by_the_kernel_itself() -> None:

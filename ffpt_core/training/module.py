@@ -64,7 +64,8 @@ class PotentialModule(lightning.LightningModule):
         self._weights = self._variables_of(potential.network, self._flat)
         self._averages: list[torch.nn.Parameter] = []
         if self.averaged is not None:
-            self._averages += self._variables_of(self.averaged, self._flat and FlatWeights(self.averaged))
+            flat = None if self._flat is None else FlatWeights(self.averaged)
+            self._averages = self._variables_of(self.averaged, flat)
         self._step = 0  # of the whole run; Lightning counts its own steps, which hold many of these on a GPU
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
