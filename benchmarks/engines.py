@@ -14,10 +14,10 @@ from ase import Atoms
 
 from benchmarks.systems import along, states, topology
 from ffpt_core import Potential
-from ffpt_core.errors import FfptError
-from ffpt_core.units import NANOMETRE
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import NANOMETRE
 from ffpt_openmm import create_system
-from ffpt_openmm.backends import BACKENDS
+from ffpt_openmm.forces.backends import BACKENDS
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,17 @@ from benchmarks.systems import ELEMENTS
 from benchmarks.timing import Case, Effort, Spread, paired_times
 from ffpt_core import Potential
 from ffpt_core.analysis.style import legend_above, new_figure, save_figure
-from ffpt_core.files import write_json
-from ffpt_core.newtonnet import NewtonNet
-from ffpt_core.progress import progress_bar
-from ffpt_openmm.ensemble import Ensemble, Replicas
-from ffpt_openmm.models import PotentialModel
-from ffpt_openmm.settings import MDSettings
+from ffpt_core.base.files import write_json
+from ffpt_core.base.progress import progress_bar
+from ffpt_core.potentials.newtonnet.network import NewtonNet
+from ffpt_openmm.md.models import PotentialModel
+from ffpt_openmm.md.replicas import Ensemble, Replicas
+from ffpt_openmm.md.settings import MDSettings
 from ffpt_plumed import reaction
-from ffpt_plumed.ensembles import AseEnsemble, BiasedEnsemble
-from ffpt_plumed.inputs import plumed_input
-from ffpt_plumed.kernel import has_kernel
-from ffpt_plumed.metadynamics import METAD_SETTINGS, topology_of
+from ffpt_plumed.kernel.library import has_kernel
+from ffpt_plumed.metadynamics.replicas import AseEnsemble, BiasedEnsemble
+from ffpt_plumed.metadynamics.run import METAD_SETTINGS, topology_of
+from ffpt_plumed.reactions.inputs import plumed_input
 
 REACTIONS = ("9", "10", "17", "14")
 STEPS = 100

@@ -14,9 +14,9 @@ import time
 import torch
 
 from ffpt_core import load
-from ffpt_core.files import write_json
+from ffpt_core.base.files import write_json
 from ffpt_core.teachers import load_teacher
-from ffpt_openmm.conservation import energy_drift
+from ffpt_openmm.md.conservation import energy_drift
 
 
 def main() -> None:

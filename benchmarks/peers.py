@@ -27,7 +27,7 @@ from ase import Atoms
 
 from benchmarks.systems import ELEMENTS, along
 from ffpt_core import Potential
-from ffpt_core.reference import reference_state
+from ffpt_core.potentials.newtonnet.reference import reference_state
 from ffpt_core.training.batches import Batch
 
 EnergyAndForces = tuple[float, np.ndarray]

@@ -30,8 +30,8 @@ from benchmarks.rows import ROWS
 from benchmarks.rows.plan import Plan
 from benchmarks.rows.result import Result
 from benchmarks.timing import Effort
-from ffpt_core.files import write_json
-from ffpt_core.progress import progress_bar
+from ffpt_core.base.files import write_json
+from ffpt_core.base.progress import progress_bar
 
 
 def cores() -> int:

@@ -15,11 +15,11 @@ from openmm import app, unit
 from scipy.spatial.transform import Rotation
 
 from ffpt_core import Potential
+from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets import Dataset
-from ffpt_core.newtonnet import NewtonNet
-from ffpt_core.sampling import rattle
+from ffpt_core.potentials.newtonnet.network import NewtonNet
+from ffpt_core.sampling.rattle import rattle
 from ffpt_core.teachers import load_teacher
-from ffpt_core.units import NANOMETRE
 
 ELEMENTS = (1, 6, 8)
 WATER_VOLUME = 29.98

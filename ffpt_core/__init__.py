@@ -11,11 +11,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from ffpt_core import reference
-    from ffpt_core.potential import Potential, load
+    from ffpt_core.potentials.network_potential import Potential, load
 
 __version__ = "0.1.0"
 __all__ = ["FfptError", "Potential", "__version__", "load", "reference"]
@@ -24,7 +24,7 @@ __all__ = ["FfptError", "Potential", "__version__", "load", "reference"]
 def __getattr__(name: str) -> Any:
     """Names that need torch are imported when they are used: ``ffpt --help`` must not wait for it."""
     if name == "reference":
-        return importlib.import_module("ffpt_core.reference")
+        return importlib.import_module("ffpt_core.potentials.newtonnet.reference")
     if name in ("Potential", "load"):
-        return getattr(importlib.import_module("ffpt_core.potential"), name)
+        return getattr(importlib.import_module("ffpt_core.potentials.network_potential"), name)
     raise AttributeError(f"module 'ffpt_core' has no attribute {name!r}")

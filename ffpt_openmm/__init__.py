@@ -12,20 +12,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ffpt_openmm.force import create_force, create_system, replicate
-    from ffpt_openmm.guard import StabilityReporter, UnphysicalFrameError
-    from ffpt_openmm.settings import MDSettings
-    from ffpt_openmm.simulation import MDResult, run_md
+    from ffpt_openmm.forces.create import create_force, create_system, replicate
+    from ffpt_openmm.md.guard import StabilityReporter, UnphysicalFrameError
+    from ffpt_openmm.md.run import MDResult, run_md
+    from ffpt_openmm.md.settings import MDSettings
 
 _HOMES = {
-    "MDResult": "simulation",
-    "MDSettings": "settings",
-    "StabilityReporter": "guard",
-    "UnphysicalFrameError": "guard",
-    "create_force": "force",
-    "create_system": "force",
-    "replicate": "force",
-    "run_md": "simulation",
+    "MDResult": "md.run",
+    "MDSettings": "md.settings",
+    "StabilityReporter": "md.guard",
+    "UnphysicalFrameError": "md.guard",
+    "create_force": "forces.create",
+    "create_system": "forces.create",
+    "replicate": "forces.create",
+    "run_md": "md.run",
 }
 
 __all__ = [

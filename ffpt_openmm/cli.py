@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from ase import Atoms
     from openmm.app import Topology
 
     from ffpt_core.teachers import Teacher
-    from ffpt_openmm.simulation import MDResult
+    from ffpt_openmm.md.run import MDResult
 
 
 def md(
@@ -87,9 +87,9 @@ def md(
       ffpt md water/reference --temperature 300 --start nvt/ --friction 0 --replicas 5 -o nve/
     """
     from ffpt_core.teachers import load_teacher
-    from ffpt_openmm.settings import MDSettings
-    from ffpt_openmm.simulation import run_md
-    from ffpt_openmm.starts import frames_of_run
+    from ffpt_openmm.md.run import run_md
+    from ffpt_openmm.md.settings import MDSettings
+    from ffpt_openmm.md.starts import frames_of_run
 
     settings = MDSettings(
         temperature=temperature,
@@ -161,7 +161,7 @@ def _read_topology(path: Path) -> tuple[Topology, Atoms]:
     from ase import Atoms
     from openmm.app import PDBFile
 
-    from ffpt_core.units import NANOMETRE
+    from ffpt_core.base.units import NANOMETRE
 
     try:
         file = PDBFile(str(path))
@@ -174,7 +174,7 @@ def _read_topology(path: Path) -> tuple[Topology, Atoms]:
 def _show(result: MDResult) -> None:
     from rich.table import Table
 
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     table = Table("replica", "outcome", "time (ps)", "steps/s", "ns/day", "reason")
     for index, outcome in enumerate(result.outcomes):

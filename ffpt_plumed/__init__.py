@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ffpt_plumed.kernel import find_kernel
-from ffpt_plumed.reactions import REACTIONS, Reaction, reaction
+from ffpt_plumed.kernel.library import find_kernel
+from ffpt_plumed.reactions.records import REACTIONS, Reaction, reaction
 
 if TYPE_CHECKING:
-    from ffpt_plumed.force import PlumedForce, create_plumed_force
-    from ffpt_plumed.metadynamics import run_metad
+    from ffpt_plumed.kernel.force import PlumedForce, create_plumed_force
+    from ffpt_plumed.metadynamics.run import run_metad
 
 _HOMES = {
-    "PlumedForce": "force",
-    "create_plumed_force": "force",
-    "run_metad": "metadynamics",
+    "PlumedForce": "kernel.force",
+    "create_plumed_force": "kernel.force",
+    "run_metad": "metadynamics.run",
 }
 
 __all__ = [

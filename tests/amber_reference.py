@@ -14,9 +14,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ffpt_core.teachers.ambertools import AmberTools
-from ffpt_core.teachers.gaff import CHARGE_METHODS
-from ffpt_core.teachers.gaff_parameters import Entry, fill_gaps, gaff_dat, read_frcmod
+from ffpt_core.teachers.gaff.ambertools import AmberTools
+from ffpt_core.teachers.gaff.build import CHARGE_METHODS
+from ffpt_core.teachers.gaff.parameters import Entry, fill_gaps, gaff_dat, read_frcmod
 
 DATA = Path(__file__).parent / "data" / "gaff"
 
@@ -121,7 +121,7 @@ def typed_files(smiles: str) -> tuple[str, str]:
     """MOL2 with GAFF types and AM1-BCC charges, and frcmod, as the programs wrote them."""
     from rdkit import Chem
 
-    from ffpt_core.teachers.molecules import embedded, from_smiles
+    from ffpt_core.teachers.gaff.molecules import embedded, from_smiles
 
     molecule = embedded(from_smiles(smiles), conformers=20, seed=0)
     tools = AmberTools.find()

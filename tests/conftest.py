@@ -17,7 +17,7 @@ from metadynamics_model import double_well, double_well_force, metadynamics
 from openmm_models import random_potential
 
 from ffpt_core import Potential
-from ffpt_core.newtonnet import NewtonNet
+from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.teachers import Teacher, aspirin
 
 # Two test processes on two cores: one thread each.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
+from ase.calculators.morse import MorsePotential
 from hypothesis import strategies as st
 
 from ffpt_core.datasets import Dataset
@@ -52,3 +54,18 @@ any_dataset = st.builds(
     forces=st.booleans(),
     periodic=st.booleans(),
 )
+
+
+def morse_frames(n_frames: int, seed: int = 0, zero: float = 0.0, size: float = 1.0) -> Dataset:
+    """Rattled four-atom clusters with the labels of ASE's Morse potential, and a given energy zero per atom."""
+    random = np.random.default_rng(seed)
+    frames = []
+    for _ in range(n_frames):
+        atoms = Atoms("OOHH", [[0, 0, 0], [1.1, 0, 0], [0, 1.0, 0], [0, 0.2, 1.1]])
+        atoms.positions = size * atoms.positions + random.normal(0, 0.05, (4, 3))
+        atoms.calc = MorsePotential(epsilon=0.8, r0=1.1, rho0=4.0)
+        atoms.get_forces()
+        frames.append(atoms)
+    dataset = Dataset.from_atoms(frames, level="Morse")
+    energies = dataset.energies + zero * dataset.n_atoms
+    return Dataset(dataset.numbers, dataset.offsets, dataset.positions, energies, dataset.forces, level="Morse")

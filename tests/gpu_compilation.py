@@ -16,11 +16,11 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from ffpt_core import Potential
-from ffpt_core.gpu import kernels
-from ffpt_core.gpu.network import TritonNetwork
-from ffpt_core.gpu.pair_list import PairList
-from ffpt_core.newtonnet import NewtonNet
-from ffpt_core.pair_index import add_pairs, ordered
+from ffpt_core.potentials.newtonnet.network import NewtonNet
+from ffpt_core.potentials.newtonnet.triton import kernels
+from ffpt_core.potentials.newtonnet.triton.network import TritonNetwork
+from ffpt_core.potentials.newtonnet.triton.pair_list import PairList
+from ffpt_core.potentials.pair_index import add_pairs, ordered
 
 _TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ffpt_core.units import BOLTZMANN, KJ_PER_MOL
-from ffpt_plumed.tables import COLVAR_FORMAT, Table, write_table
+from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
+from ffpt_plumed.text.tables import COLVAR_FORMAT, Table, write_table
 
 TEMPERATURE = 300.0
 KT = TEMPERATURE * BOLTZMANN / KJ_PER_MOL

@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 
 from ffpt_core import Potential
-from ffpt_core.evaluators import Evaluator
+from ffpt_core.potentials.backends import Evaluator
 
 
 def assert_is_the_network(

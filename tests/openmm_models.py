@@ -10,7 +10,7 @@ from ase import Atoms
 from openmm import app, unit
 
 from ffpt_core import Potential
-from ffpt_core.newtonnet import NewtonNet
+from ffpt_core.potentials.newtonnet.network import NewtonNet
 
 SHIFTS = {1: -13.6, 6: -1029.9, 8: -2042.6}
 """eV; as large as those of electronic structure, so that lost digits show."""

@@ -19,7 +19,7 @@ import openmm
 
 from ffpt_plumed import find_kernel
 from ffpt_plumed.native import NativeBias, add_bias
-from ffpt_plumed.tables import Table, read_table
+from ffpt_plumed.text.tables import Table, read_table
 
 STORED = Path(__file__).parent / "data" / "plumed" / "native.json"
 TIMESTEP, TEMPERATURE = 0.001, 300.0

@@ -17,8 +17,8 @@ from benchmarks.rows.structures import engines_of, structure_of
 from benchmarks.systems import along, motion
 from benchmarks.timing import Case, Spread, paired_times
 from ffpt_core import Potential
-from ffpt_core.engine import ForceModule
-from ffpt_core.units import NANOMETRE
+from ffpt_core.base.units import NANOMETRE
+from ffpt_core.export.openmm_module import ForceModule
 
 POTENTIAL = "ffpt, potential"
 """Potential.energy_and_forces: what ASE and scripts call."""

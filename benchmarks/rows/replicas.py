@@ -17,7 +17,7 @@ from benchmarks.rows.structures import engines_of
 from benchmarks.systems import motion
 from benchmarks.timing import Case, paired_times
 from ffpt_openmm import create_system
-from ffpt_openmm.backends import choose_platform
+from ffpt_openmm.forces.backends import choose_platform
 
 
 def measure(plan: Plan, advance: Advance) -> Result:

@@ -16,7 +16,7 @@ from benchmarks.rows.result import Result
 from benchmarks.systems import along
 from benchmarks.timing import Case, paired_times
 from ffpt_core import Potential
-from ffpt_core.fused import load_kernel
+from ffpt_core.potentials.newtonnet.cpp import load_kernel
 from ffpt_core.training.batches import FrameBatches
 from ffpt_core.training.configuration import TrainingConfiguration, make_configuration
 from ffpt_core.training.module import PotentialModule

@@ -11,7 +11,7 @@ from openmm.unit import femtosecond, kelvin, nanometer, picosecond
 from openmmml import MLPotential
 
 from ffpt_core.teachers import load_teacher
-from ffpt_openmm.solvent import solvate
+from ffpt_openmm.forces.solvent import solvate
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", default="demo/finetuned/potential.pt", help="potential file")

@@ -13,7 +13,7 @@ from ase.io.trajectory import Trajectory
 from ase.md.langevin import Langevin
 
 import ffpt_core
-from ffpt_plumed.ase_plumed import input_lines
+from ffpt_plumed.kernel.ase import input_lines
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", required=True, help="potential file")

@@ -14,7 +14,7 @@ from openmm import app, unit
 
 from ffpt_openmm import create_system
 from ffpt_plumed import PlumedForce
-from ffpt_plumed.metadynamics import topology_of
+from ffpt_plumed.metadynamics.run import topology_of
 from ffpt_plumed.native import add_bias
 
 parser = argparse.ArgumentParser()

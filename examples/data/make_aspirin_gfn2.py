@@ -21,9 +21,9 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from tblite.ase import TBLite
 
+from ffpt_core.base.files import atomic_path, atomic_write
+from ffpt_core.base.progress import console
 from ffpt_core.datasets import Dataset
-from ffpt_core.files import atomic_path, atomic_write
-from ffpt_core.progress import console
 from ffpt_core.teachers import Teacher, aspirin
 
 TEMPERATURE = 500.0  # K

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ffpt_core.teachers.gaff import gaff_teacher
-from ffpt_core.teachers.molecules import from_smiles
+from ffpt_core.teachers.gaff.build import gaff_teacher
+from ffpt_core.teachers.gaff.molecules import from_smiles
 
 # Atom map numbers give the atom order of MD17, rMD17 and the sGDML CCSD aspirin.
 ASPIRIN = (

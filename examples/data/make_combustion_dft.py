@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.calculators import get_calculator
+from ffpt_core.base.files import atomic_write
+from ffpt_core.base.progress import console
+from ffpt_core.base.units import KCAL_PER_MOL
 from ffpt_core.datasets import Dataset, shift_energies
-from ffpt_core.datasets.combustion_corrections import Block, contradiction
-from ffpt_core.files import atomic_write
-from ffpt_core.labelling import Job, label
-from ffpt_core.progress import console
-from ffpt_core.teachers.dynamics import teacher_frames
-from ffpt_core.teachers.qforce import species_teacher
-from ffpt_core.units import KCAL_PER_MOL
+from ffpt_core.datasets.records.combustion_corrections import Block, contradiction
+from ffpt_core.potentials.sources import get_calculator
+from ffpt_core.sampling.labelling import Job, label
+from ffpt_core.sampling.thermal import teacher_frames
+from ffpt_core.teachers.qforce.species_teachers import species_teacher
 
 LEVEL = "wB97X/def2-TZVP/df"
 NUMBERS = (8, 8, 1)

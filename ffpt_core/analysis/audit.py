@@ -35,10 +35,10 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ffpt_core.analysis.criterion import find_bonds
-from ffpt_core.analysis.fragments import neighbours_of
 from ffpt_core.analysis.scan_energies import ScanResult, evaluate_scan
 from ffpt_core.analysis.scans import Scan, scan_angle, scan_bond, turning_sides
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
+from ffpt_core.structure.graph import neighbours_of
 
 STEP = 0.05
 """Distance between two bond lengths of an audit, in Angstrom."""

@@ -15,7 +15,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 BOND_TOLERANCE = 1.25
 """Two atoms are bonded in a reference geometry when closer than this times the sum of covalent radii."""

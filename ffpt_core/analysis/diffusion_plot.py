@@ -9,7 +9,7 @@ import numpy as np
 
 from ffpt_core.analysis import style
 from ffpt_core.analysis.self_diffusion import PER_SECOND, Diffusion
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

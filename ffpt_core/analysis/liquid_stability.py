@@ -13,7 +13,7 @@ from ffpt_core.analysis.criterion import StabilityCriterion
 from ffpt_core.analysis.rdf import RadialDistribution
 from ffpt_core.analysis.sliding_rdf import THRESHOLD, WINDOW, RdfDrift, rdf_drift
 from ffpt_core.analysis.stability import FailureTime, guard_failure, time_to_failure
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

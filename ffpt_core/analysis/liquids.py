@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.analysis.criterion import find_bonds, molecules
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

@@ -9,7 +9,7 @@ import numpy as np
 
 from ffpt_core.analysis.liquids import cells, molecule_labels, symbols
 from ffpt_core.analysis.structure import BIN
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

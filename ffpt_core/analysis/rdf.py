@@ -11,7 +11,7 @@ import numpy as np
 from ffpt_core.analysis.blocks import jackknife_error
 from ffpt_core.analysis.liquids import half_width, same_system, symbols
 from ffpt_core.analysis.pair_counts import bin_edges, check_edges, element_pairs, pair_counts, shells, volumes
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

@@ -9,7 +9,7 @@ import numpy as np
 
 from ffpt_core.analysis import style
 from ffpt_core.analysis.rdf import RadialDistribution, RdfError
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

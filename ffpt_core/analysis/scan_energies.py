@@ -12,7 +12,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, SCFError
 
 from ffpt_core.analysis import style
 from ffpt_core.analysis.scans import Scan
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

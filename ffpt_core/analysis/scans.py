@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.analysis.fragments import hanging, neighbours_of, reachable
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
+from ffpt_core.structure.graph import hanging, neighbours_of, reachable
 
 LENGTHS = np.round(np.arange(0.60, 3.2001, 0.05), 4)
 """Default bond lengths and contact distances in Angstrom."""

@@ -11,7 +11,7 @@ from ase import units as ase_units
 
 from ffpt_core.analysis.displacements import square_displacements, unwrapped, without_drift
 from ffpt_core.analysis.liquids import cells, frame_spacing, same_system
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

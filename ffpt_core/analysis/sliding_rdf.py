@@ -17,7 +17,7 @@ import numpy as np
 from ffpt_core.analysis.liquids import frame_spacing, half_width, same_system
 from ffpt_core.analysis.pair_counts import check_edges, element_pairs, pair_counts, shells, volumes
 from ffpt_core.analysis.rdf import RadialDistribution, radial_distributions
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

@@ -11,7 +11,7 @@ import numpy as np
 
 from ffpt_core.analysis import style
 from ffpt_core.analysis.criterion import Failure, StabilityCriterion
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import atomic_path
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

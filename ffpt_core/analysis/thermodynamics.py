@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core import units
 from ffpt_core.analysis import style
 from ffpt_core.analysis.blocks import block_error
-from ffpt_core.errors import FfptError
+from ffpt_core.base import units
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ from ase import Atoms
 from ffpt_core.analysis.criterion import StabilityCriterion
 from ffpt_core.analysis.liquids import with_box
 from ffpt_core.analysis.trajectory_files import HOLD_ATOMS, dcd_frames, load_trajectory
-from ffpt_core.errors import FfptError
-from ffpt_core.files import read_json
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import read_json
 
 if TYPE_CHECKING:
     import mdtraj

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

@@ -10,7 +10,7 @@ import numpy as np
 
 from ffpt_core.analysis import style
 from ffpt_core.analysis.liquids import same_system, water_molecules
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj

@@ -75,8 +75,8 @@ def stability(
     from ffpt_core.analysis.stability import compare, plot_survival, replica_failure, survival
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.analysis.trajectories import criterion_for
+    from ffpt_core.base.files import write_json
     from ffpt_core.cli.arguments import read_geometry
-    from ffpt_core.files import write_json
 
     groups = replicas_by_label(runs, topology, has_begun, box=box)
     if rdf_reference is not None and min_distance is None:
@@ -137,10 +137,10 @@ def h_of_r(
     """
     from ffpt_core.analysis.structure import distance_distribution, distribution_error, plot_distances
     from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.errors import FfptError
+    from ffpt_core.base.files import write_json
+    from ffpt_core.base.progress import console
     from ffpt_core.cli.arguments import labelled
-    from ffpt_core.errors import FfptError
-    from ffpt_core.files import write_json
-    from ffpt_core.progress import console
 
     name, source = labelled(reference)
     name = f"{name} (reference)"
@@ -194,9 +194,9 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.analysis.thermodynamics import Thermodynamics, plot_thermodynamics, thermodynamics
     from ffpt_core.analysis.trajectories import count_atoms, read_state
-    from ffpt_core.errors import FfptError
-    from ffpt_core.files import write_json
-    from ffpt_core.progress import console
+    from ffpt_core.base.errors import FfptError
+    from ffpt_core.base.files import write_json
+    from ffpt_core.base.progress import console
 
     found: dict[str, list[Thermodynamics]] = {}
     left_out: list[FfptError] = []

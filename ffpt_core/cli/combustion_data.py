@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
-    from ffpt_core.datasets.combustion import Reading
+    from ffpt_core.datasets.records.combustion import Reading
 
 
 def combustion(
@@ -38,10 +38,10 @@ def combustion(
       ffpt data combustion h2combustion/ -o h2.npz
       ffpt data combustion h2combustion/ --reaction 9 --source irc --without 09-irc-forces -o raw9.npz
     """
-    from ffpt_core.datasets.combustion import REACTIONS, SOURCES, reaction_names, read_combustion
-    from ffpt_core.datasets.combustion_corrections import CORRECTIONS
-    from ffpt_core.files import write_json
-    from ffpt_core.progress import console
+    from ffpt_core.base.files import write_json
+    from ffpt_core.base.progress import console
+    from ffpt_core.datasets.records.combustion import REACTIONS, SOURCES, reaction_names, read_combustion
+    from ffpt_core.datasets.records.combustion_corrections import CORRECTIONS
 
     if show:
         for correction in CORRECTIONS.values():
@@ -71,7 +71,7 @@ def combustion(
 def _downloaded(reactions: tuple[str, ...], sources: tuple[str, ...]) -> Path:
     """The cache folder with these files in it."""
     from ffpt_core.cli.notes import notes
-    from ffpt_core.datasets.combustion_files import fetch_combustion
+    from ffpt_core.datasets.records.combustion_files import fetch_combustion
 
     with notes():
         return fetch_combustion(reactions, sources)
@@ -81,8 +81,8 @@ def _show_reading(reading: Reading) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ffpt_core.datasets.combustion_corrections import CORRECTIONS
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
+    from ffpt_core.datasets.records.combustion_corrections import CORRECTIONS
 
     table = Table("correction", "files", "frames", "what")
     for name, counts in reading.corrections.items():

@@ -15,7 +15,7 @@ from ffpt_core.cli.water_box import water_box
 
 if TYPE_CHECKING:
     from ffpt_core.datasets import Dataset, Split
-    from ffpt_core.datasets.records import DataRecord
+    from ffpt_core.datasets.records.public import DataRecord
 
 data = typer.Typer(no_args_is_help=True, help="Get, make, look at, convert and split data sets.")
 data.command("water-box")(water_box)
@@ -33,7 +33,7 @@ ForcesKey = Annotated[str | None, typer.Option(help="Extended XYZ: the column of
 
 def _frames_of(text: str, total: int) -> int:
     """A number of frames from "950" or "10%"."""
-    from ffpt_core.errors import FfptError
+    from ffpt_core.base.errors import FfptError
 
     number = text.strip().removesuffix("%")
     try:
@@ -46,8 +46,8 @@ def _warn_of_leaks(dataset: Dataset, split: Split) -> None:
     """Say how many validation and test frames are copies of training frames."""
     import numpy as np
 
+    from ffpt_core.base.progress import console
     from ffpt_core.datasets import first_of_repeats
-    from ffpt_core.progress import console
 
     first = first_of_repeats(dataset)
     for name in ("validation", "test"):
@@ -75,8 +75,8 @@ def list_(
     from rich.console import Console
     from rich.table import Table
 
+    from ffpt_core.base.files import to_json
     from ffpt_core.datasets import RECORDS, cache_folder
-    from ffpt_core.files import to_json
 
     folder = cache_folder()
     if json:
@@ -107,9 +107,9 @@ def get(
     Example:
       ffpt data get rmd17-aspirin -o aspirin.npz
     """
+    from ffpt_core.base.progress import console
     from ffpt_core.datasets import fetch, read, summary, write
-    from ffpt_core.datasets.records import find_record
-    from ffpt_core.progress import console
+    from ffpt_core.datasets.records.public import find_record
 
     record = find_record(name)
     with notes():
@@ -129,7 +129,7 @@ def get(
 
 def _show_conversion(record: DataRecord, path: Path) -> None:
     """Say how a download that is never loaded becomes a file that is."""
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     for label, text in (("cite", record.citation), ("note", record.note), ("run, if you trust it", record.convert)):
         console.print(f"[bold]{label}:[/bold] {text}", soft_wrap=True, highlight=False)
@@ -153,8 +153,8 @@ def info(
     Example:
       ffpt data info frames.xyz --energy-key dft_energy --forces-key dft_forces
     """
+    from ffpt_core.base.files import to_json, write_json
     from ffpt_core.datasets import read, summary
-    from ffpt_core.files import to_json, write_json
 
     with notes():
         overview = summary(read(file, None, energy_unit, length_unit, level, energy_key, forces_key))
@@ -185,8 +185,8 @@ def convert(
     Example:
       ffpt data convert md17_aspirin.npz aspirin.xyz --level PBE+vdW-TS
     """
+    from ffpt_core.base.progress import console
     from ffpt_core.datasets import drop_repeats, read, summary, write
-    from ffpt_core.progress import console
 
     with notes():
         dataset = read(file, None, energy_unit, length_unit, level, energy_key, forces_key)
@@ -257,8 +257,8 @@ def split(
       ffpt data split aspirin.npz --train 950 --validation 50 --seed 0 -o split.json
       ffpt data split h2.npz --train 10% --validation 1000 --by trajectory -o split.json
     """
+    from ffpt_core.base.progress import console
     from ffpt_core.datasets import group_split, random_split, read
-    from ffpt_core.progress import console
 
     with notes():
         dataset = read(file, None, energy_unit, length_unit, None, energy_key, forces_key)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 STUDIES = ("aspirin", "water", "combustion")
-"""Each is a package of ffpt_core.demos with its steps, its Settings, and QUICK ones."""
+"""Each is a package of ffpt_core.studies with its steps, its Settings, and QUICK ones."""
 
 
 def demo(
@@ -28,13 +28,13 @@ def demo(
       ffpt demo water -o demo-water/
       ffpt demo combustion -o demo-combustion/
     """
-    from ffpt_core.demos.study import perform
-    from ffpt_core.errors import FfptError
-    from ffpt_core.progress import console
+    from ffpt_core.base.errors import FfptError
+    from ffpt_core.base.progress import console
+    from ffpt_core.studies.study import perform
 
     if study not in STUDIES:
         raise FfptError(f"no demo is called {study!r}; there are: {', '.join(STUDIES)}")
-    module = importlib.import_module(f"ffpt_core.demos.{study}")
+    module = importlib.import_module(f"ffpt_core.studies.{study}")
     settings = module.Settings(seed=seed, **(module.QUICK if quick else {}))
     report = perform(module.steps, output.resolve(), settings)
     console.print(f"open {report} in a browser")

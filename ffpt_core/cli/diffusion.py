@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffpt_core.analysis.self_diffusion import PER_SECOND
+from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.runs import (
     Box,
     Interval,
@@ -22,7 +23,6 @@ from ffpt_core.cli.runs import (
     show,
     with_frames,
 )
-from ffpt_core.errors import FfptError
 
 if TYPE_CHECKING:
     from ffpt_core.analysis.self_diffusion import Diffusion
@@ -69,9 +69,9 @@ def diffusion(
     from ffpt_core.analysis import self_diffusion as analysis
     from ffpt_core.analysis.diffusion_plot import plot_diffusion
     from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.files import write_json
+    from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled
-    from ffpt_core.files import write_json
-    from ffpt_core.progress import progress_bar
 
     name = None
     groups = replicas_by_label(runs, topology, has_begun, box=box)
@@ -143,7 +143,7 @@ def _warn(found: Mapping[str, Diffusion], reference: str | None) -> None:
     """Say what should be looked at before the numbers are believed."""
     import numpy as np
 
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     for label, one in found.items():
         if one.longest_step is not None and one.longest_step > 0.3:

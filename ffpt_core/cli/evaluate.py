@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from ffpt_core.datasets import Dataset
@@ -42,9 +42,9 @@ def evaluate(
     """
     from ffpt_core import load
     from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.files import write_json
     from ffpt_core.cli.arguments import labelled_once
     from ffpt_core.datasets import read
-    from ffpt_core.files import write_json
     from ffpt_core.training.evaluation import Errors, errors_by, errors_of, predict
     from ffpt_core.training.plots import plot_parity
 
@@ -87,7 +87,7 @@ def _show(group: str, rows: dict[str, dict[str, Errors]]) -> None:
     """A table of errors: a row per potential and, where there is a group, per label."""
     from rich.table import Table
 
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     first = [group, "frames"] if group else []
     table = Table("potential", *first, "energy MAE (meV)", "energy RMSE", "force MAE (meV/Å)", "force RMSE")

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 
 def export(
@@ -39,8 +39,8 @@ def export(
     from ase.io.formats import UnknownFileTypeError
 
     from ffpt_core import load
-    from ffpt_core.export import ENGINES, export_torchscript
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
+    from ffpt_core.export.torchscript import ENGINES, export_torchscript
 
     if engine not in ENGINES:
         raise FfptError(f"there is no export for {engine!r}; there is for {', '.join(ENGINES)}")

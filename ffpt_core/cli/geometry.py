@@ -36,7 +36,7 @@ def geometry(
 
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.analysis.water import plot_water_geometry, water_geometry
-    from ffpt_core.files import atomic_path, write_json
+    from ffpt_core.base.files import atomic_path, write_json
 
     found = {}
     for label, replicas in replicas_by_label(runs, topology, lambda one: one.has_frames, box=box).items():

@@ -9,8 +9,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from ffpt_core.errors import FfptError
-from ffpt_core.progress import console
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.progress import console
 
 
 def label(
@@ -43,11 +43,11 @@ def label(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from joblib import cpu_count
 
+    from ffpt_core.base.files import read_json
+    from ffpt_core.base.runs import parts_folder
     from ffpt_core.datasets import DatasetWarning, read
-    from ffpt_core.files import read_json
-    from ffpt_core.labelling import Job
-    from ffpt_core.labelling import label as run
-    from ffpt_core.parts import parts_folder
+    from ffpt_core.sampling.labelling import Job
+    from ffpt_core.sampling.labelling import label as run
 
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")

@@ -48,7 +48,7 @@ def failures(
 ) -> dict[str, list[LiquidFailures]]:
     """When each replica failed by each criterion."""
     from ffpt_core.analysis.liquid_stability import replica_liquid_failures
-    from ffpt_core.progress import progress_bar
+    from ffpt_core.base.progress import progress_bar
 
     found: dict[str, list[LiquidFailures]] = {}
     with progress_bar("stability", sum(len(group) for group in groups.values()), "replicas") as advance:

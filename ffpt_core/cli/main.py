@@ -13,9 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from ffpt_core import __version__
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.progress import console
 from ffpt_core.cli.notes import notes
-from ffpt_core.errors import FfptError
-from ffpt_core.progress import console
 
 VERBS = ("teacher", "rattle", "label", "data", "train", "evaluate", "scan", "export", "analyze", "report", "demo")
 """Verbs of ffpt_core; each is cli/<verb>.py with a function, or an app of verbs, of its name."""

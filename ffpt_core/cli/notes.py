@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from ffpt_core.errors import FfptWarning
-from ffpt_core.progress import console
+from ffpt_core.base.errors import FfptWarning
+from ffpt_core.base.progress import console
 
 
 @contextlib.contextmanager

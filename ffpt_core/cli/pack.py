@@ -35,8 +35,8 @@ def pack(
       ffpt data pack rattled.npz -o packed.npz --density 0.997
     """
     from ffpt_core.datasets import read, summary, write
-    from ffpt_core.packing import Wall
-    from ffpt_core.packing import pack as packed
+    from ffpt_core.sampling.packing import Wall
+    from ffpt_core.sampling.packing import pack as packed
 
     with notes():
         frames = read(file)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import write_json
-from ffpt_core.progress import console
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import write_json
+from ffpt_core.base.progress import console
 
 
 def rattle(
@@ -55,8 +55,8 @@ def rattle(
       ffpt rattle H O H2 O2 OH H2O HO2 H2O2 -o combustion-qforce.npz --weight H=1 --weight H2O2=8
     """
     from ffpt_core.analysis.style import save_figure
-    from ffpt_core.mixtures import rattle_mixture
-    from ffpt_core.sampling import rattle_and_label
+    from ffpt_core.sampling.mixtures import rattle_mixture
+    from ffpt_core.sampling.rattle import rattle_and_label
     from ffpt_core.teachers import load_teachers
 
     if output.suffix != ".npz":
@@ -100,7 +100,7 @@ def rattle(
 
 def _weights(given: list[str] | None, loaded: dict[str, Any]) -> dict[str, float] | None:
     """The weights of all teachers from NAME=W; those that are not named keep their default."""
-    from ffpt_core.mixtures import default_weights
+    from ffpt_core.sampling.mixtures import default_weights
 
     if not given:
         return None
@@ -118,7 +118,7 @@ def _weights(given: list[str] | None, loaded: dict[str, Any]) -> dict[str, float
 
 def _one(loaded: Any, dataset: Any, compare: Path | None, seed: int) -> tuple[dict[str, Any], Any]:
     """Statistics and picture of the frames of one teacher."""
-    from ffpt_core.sampling_plots import plot_sampling
+    from ffpt_core.sampling.plots import plot_sampling
 
     energies, distributions = _distributions(loaded, dataset, compare, seed)
     console.print(
@@ -131,9 +131,9 @@ def _one(loaded: Any, dataset: Any, compare: Path | None, seed: int) -> tuple[di
 
 def _several(loaded: dict[str, Any], dataset: Any, compare: Path | None) -> tuple[dict[str, Any], Any]:
     """Statistics and picture of the frames of several teachers, by name; atoms have none."""
-    from ffpt_core.mixtures import GROUP
-    from ffpt_core.sampling import distance_distribution, energy_distribution, vibrational_degrees_of_freedom
-    from ffpt_core.sampling_plots import plot_mixture
+    from ffpt_core.sampling.mixtures import GROUP
+    from ffpt_core.sampling.plots import plot_mixture
+    from ffpt_core.sampling.rattle import distance_distribution, energy_distribution, vibrational_degrees_of_freedom
 
     if compare is not None:
         raise FfptError("--compare goes with the frames of one teacher")
@@ -157,8 +157,8 @@ def _several(loaded: dict[str, Any], dataset: Any, compare: Path | None) -> tupl
 def _distributions(loaded: Any, dataset: Any, compare: Path | None, seed: int) -> tuple[Any, dict[str, Any]]:
     """Energies of dataset, and distances of dataset and of the frames to compare with, by label."""
     from ffpt_core.datasets import read
-    from ffpt_core.sampling import distance_distribution, energy_distribution, vibrational_degrees_of_freedom
-    from ffpt_core.teachers.dynamics import teacher_frames
+    from ffpt_core.sampling.rattle import distance_distribution, energy_distribution, vibrational_degrees_of_freedom
+    from ffpt_core.sampling.thermal import teacher_frames
 
     if compare is None:
         label, other = f"MD of {loaded.level}, 500 K", teacher_frames(loaded, seed=seed)

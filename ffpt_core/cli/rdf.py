@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.runs import (
     Box,
     Interval,
@@ -23,7 +24,6 @@ from ffpt_core.cli.runs import (
     show,
     with_frames,
 )
-from ffpt_core.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj
@@ -62,9 +62,9 @@ def rdf(
     from ffpt_core.analysis.rdf import bin_edges, radial_distributions, rdf_error
     from ffpt_core.analysis.rdf_plot import plot_rdfs
     from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.files import write_json
+    from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled
-    from ffpt_core.files import write_json
-    from ffpt_core.progress import progress_bar
 
     loaded = physical_by_label(replicas_by_label(runs, topology, has_begun, box=box), frame_interval, skip, timed=False)
     name, found = None, {}
@@ -132,7 +132,7 @@ def reference_trajectories(
 def read_rdfs(path: str) -> dict[str, RadialDistribution]:
     """The one set of g(r) in an rdf.json, or that of its reference."""
     from ffpt_core.analysis.rdf import RadialDistribution
-    from ffpt_core.files import read_json
+    from ffpt_core.base.files import read_json
 
     record = read_json(path)
     distributions = record.get("distributions") if isinstance(record, dict) else None

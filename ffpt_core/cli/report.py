@@ -24,7 +24,7 @@ def report(
     Example:
       ffpt report results/ -o report.html
     """
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
     from ffpt_core.report import build_report
 
     path = build_report(folder, output)

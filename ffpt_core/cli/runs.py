@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     import mdtraj
@@ -40,8 +40,8 @@ def replicas_by_label(
 
     Those without data (they wait for their turn, perhaps) are left out, which is said.
     """
+    from ffpt_core.base.progress import console
     from ffpt_core.cli.arguments import labelled
-    from ffpt_core.progress import console
 
     found: dict[str, list[Replica]] = {}
     for argument in arguments:
@@ -69,8 +69,8 @@ def physical_trajectories(
 ) -> list[mdtraj.Trajectory]:
     """The trajectory of each replica after skip ps and before its first unphysical frame, where any of it is left."""
     from ffpt_core.analysis.trajectories import criterion_for
+    from ffpt_core.base.progress import console
     from ffpt_core.cli.arguments import read_geometry
-    from ffpt_core.progress import console
 
     source = replicas[0].reference
     criterion = criterion_for(replicas[0].topology, None if source is None else read_geometry(source))
@@ -94,7 +94,7 @@ def physical_by_label(
     groups: Mapping[str, Sequence[Replica]], frame_interval: float | None, skip: float, timed: bool = True
 ) -> dict[str, list[mdtraj.Trajectory]]:
     """The physical part of each replica, by label; labels without any are left out, which is said."""
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     found = {}
     for label, replicas in groups.items():
@@ -141,7 +141,7 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table."""
     from rich.table import Table
 
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     table = Table(*columns)
     for row in rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.calculators import HELP
+from ffpt_core.potentials.sources import HELP
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,10 +51,10 @@ def scan(
           --reference tblite:GFN2-xTB --bond 0,13 --all-bonds -o scans/
     """
     from ffpt_core.analysis.scan_energies import evaluate_scan
-    from ffpt_core.calculators import get_calculator
+    from ffpt_core.base.errors import FfptError
+    from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled, labelled_once, read_geometry
-    from ffpt_core.errors import FfptError
-    from ffpt_core.progress import progress_bar
+    from ffpt_core.potentials.sources import get_calculator
 
     atoms = read_geometry(molecule)
     single = _single_scans(atoms, bond or [], angle or [], dihedral or [], contact or [])
@@ -102,7 +102,7 @@ def _audited_scans(atoms: Atoms, bonds: bool, angles: bool) -> list[Scan]:
 def _write_scans(results: Sequence[ScanResult], reference: str | None, output: Path) -> None:
     from ffpt_core.analysis.scan_energies import plot_scans
     from ffpt_core.analysis.style import save_figure
-    from ffpt_core.files import write_json
+    from ffpt_core.base.files import write_json
 
     for result in results:
         name = "-".join([result.scan.kind, *map(str, result.scan.atoms)])
@@ -117,7 +117,7 @@ def _write_audits(results: Sequence[ScanResult], reference: str | None, output: 
     from ffpt_core.analysis.audit_plot import plot_audits
     from ffpt_core.analysis.scan_energies import plot_scans
     from ffpt_core.analysis.style import save_figure
-    from ffpt_core.files import write_json
+    from ffpt_core.base.files import write_json
 
     for kind in ("bond", "angle"):
         chosen = [result for result in results if result.scan.kind == kind]
@@ -134,7 +134,7 @@ def _show(audits: Sequence[Audit]) -> None:
     """The counts, and each hole, on the terminal."""
     from rich.table import Table
 
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     table = Table("potential", "bonds with a hole", "H-X-H angles with a hole", title="Holes")
     for audit in audits:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ffpt_core.errors import FfptError
-from ffpt_core.progress import console
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.progress import console
 
 if TYPE_CHECKING:
     from ffpt_core.teachers import Teacher
@@ -86,9 +86,9 @@ def _write(made: Teacher, output: Path) -> None:
 
 def _write_qforce(what: str, geometry: Path | None, name: str, output: Path) -> None:
     """Teachers of one species, of all (a folder each), or of a file that Q-Force wrote."""
-    from ffpt_core.teachers.qforce import species_teacher
-    from ffpt_core.teachers.qforce_files import read_qforce
-    from ffpt_core.teachers.species import SPECIES
+    from ffpt_core.teachers.qforce.files import read_qforce
+    from ffpt_core.teachers.qforce.species import SPECIES
+    from ffpt_core.teachers.qforce.species_teachers import species_teacher
 
     if what == "all":
         for species in SPECIES:
@@ -110,8 +110,8 @@ def _gaff(
     conformers: int,
     seed: int,
 ) -> Teacher:
-    from ffpt_core.teachers.gaff import gaff_teacher
-    from ffpt_core.teachers.molecules import formal_charge, from_file, from_smiles
+    from ffpt_core.teachers.gaff.build import gaff_teacher
+    from ffpt_core.teachers.gaff.molecules import formal_charge, from_file, from_smiles
 
     if source is None:
         if smiles is None:

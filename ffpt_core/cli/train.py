@@ -63,8 +63,8 @@ def train(
       ffpt train --data h2.npz --split split.json --batch-size 50 -o scratch/
       ffpt train --data ccsd.xyz --n-train 950 --start pretrained/potential.pt -o finetuned/
     """
-    from ffpt_core.errors import FfptError
-    from ffpt_core.progress import console
+    from ffpt_core.base.errors import FfptError
+    from ffpt_core.base.progress import console
     from ffpt_core.training import make_configuration, read_configuration
     from ffpt_core.training import train as run_training
 

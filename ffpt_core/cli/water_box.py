@@ -39,10 +39,10 @@ def water_box(
       ffpt data water-box -o water/
       ffpt data water-box -o water/ --train 1000 --test 2000 --seed 1
     """
-    from ffpt_core.parts import parts_folder
-    from ffpt_core.progress import console
-    from ffpt_core.teachers.sampling import Dynamics
-    from ffpt_core.water_box import WaterBox, make_water_box
+    from ffpt_core.base.progress import console
+    from ffpt_core.base.runs import parts_folder
+    from ffpt_core.sampling.trajectory import Dynamics
+    from ffpt_core.sampling.water_box import WaterBox, make_water_box
 
     settings = WaterBox(
         model=model,

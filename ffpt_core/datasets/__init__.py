@@ -1,15 +1,15 @@
 """Labelled frames: the Dataset, its files, splits, energy references and downloads."""
 
-from ffpt_core.datasets.combustion import read_combustion
 from ffpt_core.datasets.dataset import Dataset
-from ffpt_core.datasets.demo import aspirin_gfn2, combustion_dft
-from ffpt_core.datasets.downloads import cache_folder, fetch, fetch_dataset
+from ffpt_core.datasets.formats.readers import DatasetWarning, read
+from ffpt_core.datasets.formats.writers import write, write_extxyz
 from ffpt_core.datasets.overview import Summary, summary
-from ffpt_core.datasets.readers import DatasetWarning, read
-from ffpt_core.datasets.records import RECORDS, DataRecord
+from ffpt_core.datasets.records.builtin import aspirin_gfn2, combustion_dft
+from ffpt_core.datasets.records.combustion import read_combustion
+from ffpt_core.datasets.records.downloads import cache_folder, fetch, fetch_dataset
+from ffpt_core.datasets.records.public import RECORDS, DataRecord
 from ffpt_core.datasets.shifts import fit_shifts, refit_shifts, shift_energies
 from ffpt_core.datasets.splits import Split, drop_repeats, first_of_repeats, group_split, random_split
-from ffpt_core.datasets.writers import write, write_extxyz
 
 __all__ = [
     "RECORDS",

@@ -10,8 +10,8 @@ from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from ffpt_core.base.errors import FfptError
 from ffpt_core.datasets.validation import given_away
-from ffpt_core.errors import FfptError
 
 if TYPE_CHECKING:
     from ffpt_core.datasets.dataset import Dataset

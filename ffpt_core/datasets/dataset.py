@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import fingerprint
 from ffpt_core.datasets.validation import check_shapes, check_values, frozen, frozen_groups, given_away
-from ffpt_core.errors import FfptError
-from ffpt_core.files import fingerprint
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from ase.data import chemical_symbols
 
+from ffpt_core.base.errors import FfptError
 from ffpt_core.datasets.dataset import Dataset
-from ffpt_core.errors import FfptError
 
 
 def compositions(dataset: Dataset) -> np.ndarray:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import read_json, write_json
 from ffpt_core.datasets.dataset import Dataset
-from ffpt_core.errors import FfptError
-from ffpt_core.files import read_json, write_json
 
 FORMAT = "ffpt-split"
 VERSION = 1

@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import atomic_write
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.validation import given_away
-from ffpt_core.errors import FfptError
-from ffpt_core.files import atomic_write
 
 FORMAT = "ffpt-dataset"
 VERSION = 1

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import read_json
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import read_json
 from ffpt_core.report import tables
 from ffpt_core.report.content import Figure, Link, Report, Section, Table
 

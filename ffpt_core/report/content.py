@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import read_json
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import read_json
 
 Cell = str | int | float | None
 

@@ -13,8 +13,8 @@ import struct
 from pathlib import Path
 from urllib.parse import quote
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import atomic_write
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import atomic_write
 from ffpt_core.report.collect import collect
 from ffpt_core.report.content import Cell, Figure, Link, Report, Table
 

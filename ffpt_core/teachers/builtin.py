@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffpt_core.errors import FfptError
-from ffpt_core.teachers.qforce import species_teacher
-from ffpt_core.teachers.species import SPECIES
+from ffpt_core.base.errors import FfptError
+from ffpt_core.teachers.qforce.species import SPECIES
+from ffpt_core.teachers.qforce.species_teachers import species_teacher
 from ffpt_core.teachers.teacher import Teacher
 
 _DATA = Path(__file__).parent / "data"

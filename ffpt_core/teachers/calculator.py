@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.calculator import SinglePointCalculator
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
+from ffpt_core.potentials.ase import SinglePointCalculator
 
 if TYPE_CHECKING:
     from ffpt_core.teachers.teacher import Teacher

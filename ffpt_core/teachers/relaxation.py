@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 from ffpt_core.teachers.teacher import Teacher
 
 FORCE_TOLERANCE = 1e-4

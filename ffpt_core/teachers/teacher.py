@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import atomic_path, atomic_write, read_json, write_json
-from ffpt_core.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import atomic_path, atomic_write, read_json, write_json
+from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 
 if TYPE_CHECKING:
     import openmm

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.errors import FfptError
-from ffpt_core.periodic import wrap_molecules
-from ffpt_core.teachers.provenance import versions
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import NANOMETRE
+from ffpt_core.structure.periodic import wrap_molecules
+from ffpt_core.teachers.gaff.provenance import versions
 from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
-from ffpt_core.units import NANOMETRE
 
 if TYPE_CHECKING:
     from openmm import System

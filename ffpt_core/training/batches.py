@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ffpt_core.datasets import Dataset
-from ffpt_core.neighbours import half_list
-from ffpt_core.pairs import all_pairs
+from ffpt_core.structure.neighbours import half_list
+from ffpt_core.structure.pairs import all_pairs
 
 _SMALL = 32  # atoms: up to here, all pairs of many isolated frames at once beat a list for each
 _BLOCK = 2_000_000  # candidate pairs examined at once: about 100 MB

@@ -15,8 +15,8 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from ffpt_core.files import atomic_write
-from ffpt_core.progress import progress_bar
+from ffpt_core.base.files import atomic_write
+from ffpt_core.base.progress import progress_bar
 from ffpt_core.training.batches import Batch
 from ffpt_core.training.module import PotentialModule
 

@@ -10,8 +10,8 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import atomic_write
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import atomic_write
 
 
 class _Section(BaseModel):

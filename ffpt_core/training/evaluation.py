@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.progress import progress_bar
 from ffpt_core.datasets import Dataset
-from ffpt_core.errors import FfptError
-from ffpt_core.evaluators import choose_kernel
-from ffpt_core.fused import FusedNetwork, Structures, chunks_of
-from ffpt_core.potential import Potential
-from ffpt_core.progress import progress_bar
+from ffpt_core.potentials.backends import choose_kernel
+from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.newtonnet.cpp import FusedNetwork, Structures, chunks_of
 from ffpt_core.training.batches import Batch, FrameBatches
 
 

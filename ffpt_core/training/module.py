@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ffpt_core.errors import FfptError
-from ffpt_core.fused import FusedTraining
-from ffpt_core.newtonnet import NewtonNet
-from ffpt_core.potential import Potential
+from ffpt_core.base.errors import FfptError
+from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.newtonnet.cpp import FusedTraining
+from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.training.batches import Batch
 from ffpt_core.training.configuration import TrainingConfiguration
 from ffpt_core.training.flat_weights import FlatWeights
@@ -42,7 +42,7 @@ class PotentialModule(lightning.LightningModule):
         potential: what to train, already on its precision.
         configuration: the run.
         total_steps: optimiser steps of the whole run (for the cosine).
-        kernel: "fused" or "torch" (see ffpt_core.evaluators.choose_kernel).
+        kernel: "fused" or "torch" (see ffpt_core.potentials.backends.choose_kernel).
     """
 
     def __init__(

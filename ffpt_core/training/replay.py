@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ffpt_core.potential import Potential
+from ffpt_core.potentials.network_potential import Potential
 from ffpt_core.training.configuration import TrainingConfiguration
 from ffpt_core.training.graphs import Recording
 from ffpt_core.training.loss import loss_terms

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffpt_core.potential import Potential
+from ffpt_core.potentials.network_potential import Potential
 from ffpt_core.training.batches import FrameBatches
 from ffpt_core.training.configuration import TrainingConfiguration
 from ffpt_core.training.module import PotentialModule

@@ -16,13 +16,13 @@ import torch
 
 from ffpt_core import __version__
 from ffpt_core.analysis.style import save_figure
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import read_json, write_json
+from ffpt_core.base.progress import console
 from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read, shift_energies
-from ffpt_core.errors import FfptError
-from ffpt_core.evaluators import choose_kernel
-from ffpt_core.files import read_json, write_json
-from ffpt_core.newtonnet import NewtonNet
-from ffpt_core.potential import Potential, load
-from ffpt_core.progress import console
+from ffpt_core.potentials.backends import choose_kernel
+from ffpt_core.potentials.network_potential import Potential, load
+from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.training.batches import FrameBatches, FrameNumbers, ShuffledFrames, in_order
 from ffpt_core.training.configuration import TrainingConfiguration, read_configuration, write_configuration
 from ffpt_core.training.evaluation import Errors, evaluate, predict

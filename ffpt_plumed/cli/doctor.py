@@ -40,13 +40,13 @@ def doctor(
     import torch
     from rich.table import Table
 
-    from ffpt_core.errors import FfptError
-    from ffpt_core.files import write_json
-    from ffpt_core.fused import load_kernel
-    from ffpt_core.gpu import why_no_triton
-    from ffpt_core.progress import console
-    from ffpt_openmm.backends import load_torchforce
-    from ffpt_plumed.kernel import find_kernel, kernel_version
+    from ffpt_core.base.errors import FfptError
+    from ffpt_core.base.files import write_json
+    from ffpt_core.base.progress import console
+    from ffpt_core.potentials.newtonnet.cpp import load_kernel
+    from ffpt_core.potentials.newtonnet.triton import why_no_triton
+    from ffpt_openmm.forces.backends import load_torchforce
+    from ffpt_plumed.kernel.library import find_kernel, kernel_version
 
     versions: dict[str, str | None] = {}
     for name in PARTS:

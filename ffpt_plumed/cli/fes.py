@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from ffpt_plumed.free_energy.analysis import Options, Surface
@@ -66,7 +66,7 @@ def fes(
     Example:
       ffpt analyze fes metad/ --temperature 300 --basin "R=d1:0.1:0.2" --basin "P=d1:0.3:0.5" --unit kcal/mol -o fes/
     """
-    from ffpt_core.files import write_json
+    from ffpt_core.base.files import write_json
     from ffpt_plumed.free_energy.analysis import Options, analyse, read_reference, to_record
     from ffpt_plumed.free_energy.basins import parse_basin
 
@@ -112,7 +112,7 @@ def _at(options: Options, temperature: float | None) -> Options:
 
 def _energy(unit: str) -> float:
     """The size of a unit of energy in kJ/mol."""
-    from ffpt_core.units import ENERGY_UNITS, KJ_PER_MOL
+    from ffpt_core.base.units import ENERGY_UNITS, KJ_PER_MOL
 
     if unit not in ENERGY_UNITS:
         raise FfptError(f"{unit!r} is no unit of energy; known are {', '.join(ENERGY_UNITS)}")
@@ -130,7 +130,7 @@ def _numbers(text: str | None, kind: Callable[[str], Number]) -> tuple[Number, .
 
 def _grid(lower: str | None, upper: str | None, bins: str | None, spacing: str | None) -> GridChoice:
     from ffpt_plumed.free_energy.axes import GridChoice
-    from ffpt_plumed.tables import plumed_number
+    from ffpt_plumed.text.tables import plumed_number
 
     ends = _numbers(lower, plumed_number), _numbers(upper, plumed_number)
     return GridChoice(*ends, _numbers(bins, int), _numbers(spacing, plumed_number))
@@ -184,7 +184,7 @@ def _draw(
 def _show(records: dict[str, dict[str, Any]], unit: str) -> None:
     from rich.table import Table
 
-    from ffpt_core.progress import console
+    from ffpt_core.base.progress import console
 
     table = Table("run", "quantity", unit)
     for label, record in records.items():

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ffpt_openmm.simulation import MDResult
-    from ffpt_plumed.inputs import MetadynamicsSettings
-    from ffpt_plumed.reactions import Reaction
+    from ffpt_openmm.md.run import MDResult
+    from ffpt_plumed.reactions.inputs import MetadynamicsSettings
+    from ffpt_plumed.reactions.records import Reaction
 
 
 def metad(
@@ -64,10 +64,10 @@ def metad(
     """
     import torch
 
-    from ffpt_openmm.settings import MDSettings
-    from ffpt_plumed.inputs import MetadynamicsSettings
-    from ffpt_plumed.metadynamics import run_metad
-    from ffpt_plumed.species import SpeciesCriterion
+    from ffpt_openmm.md.settings import MDSettings
+    from ffpt_plumed.metadynamics.run import run_metad
+    from ffpt_plumed.reactions.inputs import MetadynamicsSettings
+    from ffpt_plumed.reactions.species import SpeciesCriterion
 
     settings = MDSettings(
         temperature=temperature,
@@ -119,15 +119,15 @@ class _Job:
 
 def _job(number: str | None, input: Path | None, structure: Path | None, hills: MetadynamicsSettings) -> _Job:
     from ffpt_core.cli.arguments import read_geometry
-    from ffpt_plumed.inputs import plumed_input
-    from ffpt_plumed.reactions import reaction as reaction_of
+    from ffpt_plumed.reactions.inputs import plumed_input
+    from ffpt_plumed.reactions.records import reaction as reaction_of
 
     if number is None and (input is None or structure is None):
         raise FfptError("say what to run: --reaction NUMBER, or --input FILE and --structure FILE")
     reaction = None if number is None else reaction_of(number)
     start = None if structure is None else read_geometry(structure)
     if reaction is not None and start is None:
-        from ffpt_plumed.structures import starting_structure
+        from ffpt_plumed.reactions.structures import starting_structure
 
         start = starting_structure(reaction)
     if reaction is not None and start is not None and tuple(start.symbols) != reaction.symbols:
@@ -153,8 +153,8 @@ def _read(path: Path) -> str:
 
 
 def _show(result: MDResult) -> None:
-    from ffpt_core.files import read_json
-    from ffpt_core.progress import console
+    from ffpt_core.base.files import read_json
+    from ffpt_core.base.progress import console
 
     record = read_json(result.folder / "run.json")["bias"]
     outcome = result.outcomes[0]

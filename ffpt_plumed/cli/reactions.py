@@ -24,9 +24,9 @@ def reactions(
       ffpt reactions
       ffpt reactions 9 -o reaction-9/
     """
-    from ffpt_core.errors import FfptError
-    from ffpt_core.progress import console
-    from ffpt_plumed.reactions import reaction
+    from ffpt_core.base.errors import FfptError
+    from ffpt_core.base.progress import console
+    from ffpt_plumed.reactions.records import reaction
 
     if number is None:
         if output is not None or side is not None:
@@ -39,9 +39,9 @@ def reactions(
         raise FfptError(f"--from {side}: reactants or products")
     _describe(chosen.number)
     if output is not None:
-        from ffpt_core.files import atomic_path, atomic_write
-        from ffpt_plumed.inputs import plumed_input
-        from ffpt_plumed.structures import starting_structure
+        from ffpt_core.base.files import atomic_path, atomic_write
+        from ffpt_plumed.reactions.inputs import plumed_input
+        from ffpt_plumed.reactions.structures import starting_structure
 
         output.mkdir(parents=True, exist_ok=True)
         with atomic_write(output / "plumed.dat") as stream:
@@ -54,8 +54,8 @@ def reactions(
 def _list() -> None:
     from rich.table import Table
 
-    from ffpt_core.progress import console
-    from ffpt_plumed.reactions import REACTIONS
+    from ffpt_core.base.progress import console
+    from ffpt_plumed.reactions.records import REACTIONS
 
     table = Table(
         "no.", "equation", "2S+1", "atoms", "CVs: pairs @ Å", "barrier", "energy", title="kJ/mol along the path"
@@ -74,8 +74,8 @@ def _list() -> None:
 
 
 def _describe(number: str) -> None:
-    from ffpt_core.progress import console
-    from ffpt_plumed.reactions import REACTIONS
+    from ffpt_core.base.progress import console
+    from ffpt_plumed.reactions.records import REACTIONS
 
     found = REACTIONS[number]
     for name, state in (("reactants", found.reactants), ("products", found.products)):

@@ -11,8 +11,8 @@ import typer
 from ffpt_core.cli.runs import Interval, Output, Runs, Topology
 
 if TYPE_CHECKING:
-    from ffpt_plumed.reactions import Reaction
-    from ffpt_plumed.species_runs import ReplicaSpecies
+    from ffpt_plumed.reactions.records import Reaction
+    from ffpt_plumed.reactions.species_runs import ReplicaSpecies
 
 
 def species(
@@ -34,10 +34,10 @@ def species(
       ffpt analyze species "from scratch=scratch/" tuned/ --reaction 9 -o analysis/
     """
     from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.files import write_json
     from ffpt_core.cli.runs import replicas_by_label
-    from ffpt_core.files import write_json
-    from ffpt_plumed.species_plot import plot_species
-    from ffpt_plumed.species_runs import has_species, replica_species, to_record
+    from ffpt_plumed.reactions.species_plot import plot_species
+    from ffpt_plumed.reactions.species_runs import has_species, replica_species, to_record
 
     chosen = _reaction_of(reaction, runs)
     groups = {
@@ -51,10 +51,10 @@ def species(
 
 def _reaction_of(number: str | None, runs: Sequence[str]) -> Reaction:
     """The one asked for, or the one that all run folders were made for."""
+    from ffpt_core.base.errors import FfptError
     from ffpt_core.cli.arguments import labelled
-    from ffpt_core.errors import FfptError
-    from ffpt_plumed.reactions import reaction
-    from ffpt_plumed.species_runs import recorded_reaction
+    from ffpt_plumed.reactions.records import reaction
+    from ffpt_plumed.reactions.species_runs import recorded_reaction
 
     if number is not None:
         return reaction(number)
@@ -68,7 +68,7 @@ def _reaction_of(number: str | None, runs: Sequence[str]) -> Reaction:
 
 def _show(groups: dict[str, list[ReplicaSpecies]]) -> None:
     from ffpt_core.cli.runs import show
-    from ffpt_plumed.species_runs import pooled
+    from ffpt_plumed.reactions.species_runs import pooled
 
     rows = []
     for label, replicas in groups.items():

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ffpt_core.errors import FfptError
-from ffpt_core.progress import progress_bar
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.progress import progress_bar
 from ffpt_plumed.free_energy.axes import GridChoice, column_axes, make_axes
 from ffpt_plumed.free_energy.basins import Basin, basin_energy, lowest_point
 from ffpt_plumed.free_energy.convergence import Convergence, convergence, low_region, rms_difference
@@ -29,7 +29,7 @@ from ffpt_plumed.free_energy.reweighting import (
 )
 from ffpt_plumed.free_energy.sources import Source, find_source
 from ffpt_plumed.free_energy.sums import estimates, sum_hills
-from ffpt_plumed.tables import Table, read_table
+from ffpt_plumed.text.tables import Table, read_table
 
 
 @dataclass(frozen=True)

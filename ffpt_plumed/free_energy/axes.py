@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffpt_core.errors import FfptError, FfptWarning
+from ffpt_core.base.errors import FfptError, FfptWarning
 from ffpt_plumed.free_energy.grid import Axis
 from ffpt_plumed.free_energy.hills import Hills
-from ffpt_plumed.tables import Table
+from ffpt_plumed.text.tables import Table
 
 
 def default_axes(hills: Hills) -> tuple[Axis, ...]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy, thermal_energy
-from ffpt_plumed.tables import plumed_number
+from ffpt_plumed.text.tables import plumed_number
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import logsumexp
 
-from ffpt_core.errors import FfptError
-from ffpt_core.units import BOLTZMANN, KJ_PER_MOL
-from ffpt_plumed.tables import GRID_FORMAT, Table, plumed_number, read_table, write_table
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
+from ffpt_plumed.text.tables import GRID_FORMAT, Table, plumed_number, read_table, write_table
 
 Array = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffpt_core.errors import FfptError, FfptWarning
+from ffpt_core.base.errors import FfptError, FfptWarning
 from ffpt_plumed.free_energy.grid import Array
-from ffpt_plumed.tables import Table, read_table
+from ffpt_plumed.text.tables import Table, read_table
 
 CUTOFF = 6.25
 """Hills end where half their squared distance in widths is this (PLUMED's dp2cutoff)."""

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, dijkstra, minimum_spanning_tree
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy
 
 

@@ -18,12 +18,12 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ffpt_core.analysis.blocks import jackknife_error
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 from ffpt_plumed.free_energy.basins import Basin
 from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy, thermal_energy
 from ffpt_plumed.free_energy.hills import Hills
 from ffpt_plumed.free_energy.sums import estimates, sum_hills
-from ffpt_plumed.tables import Table
+from ffpt_plumed.text.tables import Table
 
 METHODS = ("rbias", "final")
 """The ways to weight frames."""

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import read_json
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import read_json
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ffpt_core.errors import FfptError
-from ffpt_plumed.native.deposition import Metad
+from ffpt_core.base.errors import FfptError
 from ffpt_plumed.native.hillforce import VERSION_PARAMETER, hill_force
 from ffpt_plumed.native.hills import HillGrid
+from ffpt_plumed.native.metad_state import Metad
 from ffpt_plumed.native.observer import Observer, cv_force
 from ffpt_plumed.native.output import Printer
-from ffpt_plumed.native.program import Program, compile_script
 from ffpt_plumed.native.reporter import NativeReporter
 from ffpt_plumed.native.restart import cut_after
 from ffpt_plumed.native.splines import GridFunction
-from ffpt_plumed.script import parse_script
+from ffpt_plumed.native.translation import Program, compile_script
+from ffpt_plumed.text.script import parse_script
 
 if TYPE_CHECKING:
     from openmm import Context, CustomCVForce, System

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ffpt_plumed.native.keywords import KERNEL_HINT, Keywords
-from ffpt_plumed.native.program import ANGLE_PERIOD, Program
 from ffpt_plumed.native.switching import coordination_switch, cutoff
+from ffpt_plumed.native.translation import ANGLE_PERIOD, Program
 
 if TYPE_CHECKING:
     from openmm import Force

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 from ffpt_plumed.native.keywords import Keywords
 from ffpt_plumed.native.lepton import check, rename
-from ffpt_plumed.native.program import Period, Program
+from ffpt_plumed.native.translation import Period, Program
 
 
 def read_combine(keywords: Keywords, program: Program) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffpt_plumed.native.deposition import Metad
 from ffpt_plumed.native.hills import Hills
+from ffpt_plumed.native.metad_state import Metad
 from ffpt_plumed.native.observer import Observer
-from ffpt_plumed.native.program import Program
+from ffpt_plumed.native.translation import Program
 
 if TYPE_CHECKING:
     from openmm import PythonForce

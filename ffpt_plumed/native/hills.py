@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ffpt_core.errors import FfptError
-from ffpt_plumed.native.program import Period
+from ffpt_core.base.errors import FfptError
+from ffpt_plumed.native.translation import Period
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 
 CONSTANTS: dict[str, float] = {
     "e": math.e,

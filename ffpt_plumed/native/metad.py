@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 from ffpt_plumed.native.hills import Axis
 from ffpt_plumed.native.keywords import KERNEL_HINT, Keywords, number
 from ffpt_plumed.native.output import read_format, read_restart_keyword
-from ffpt_plumed.native.program import Program, Value
-from ffpt_plumed.tables import HILLS_FORMAT
+from ffpt_plumed.native.translation import Program, Value
+from ffpt_plumed.text.tables import HILLS_FORMAT
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ffpt_core.errors import FfptError
-from ffpt_plumed.native.program import Colvar, Program, Value
+from ffpt_core.base.errors import FfptError
+from ffpt_plumed.native.translation import Colvar, Program, Value
 
 Array = NDArray[np.float64]
 

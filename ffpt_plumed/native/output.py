@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffpt_plumed.native.keywords import Keywords
-from ffpt_plumed.native.program import Program, Value
 from ffpt_plumed.native.restart import cut_after, last_step
-from ffpt_plumed.tables import TableWriter
+from ffpt_plumed.native.translation import Program, Value
+from ffpt_plumed.text.tables import TableWriter
 
 
 @dataclass(frozen=True)

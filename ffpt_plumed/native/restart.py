@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ffpt_core.errors import FfptError
-from ffpt_core.files import atomic_write
-from ffpt_plumed.tables import read_table
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.files import atomic_write
+from ffpt_plumed.text.tables import read_table
 
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffpt_plumed.native.keywords import Keywords
-from ffpt_plumed.native.program import Program, Value
+from ffpt_plumed.native.translation import Program, Value
 
 
 def read_restraint(keywords: Keywords, program: Program) -> None:

@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Callable
 
-from ffpt_core.errors import FfptError
+from ffpt_core.base.errors import FfptError
 from ffpt_plumed.native.keywords import Keywords
 from ffpt_plumed.native.lepton import check, rename
-from ffpt_plumed.script import Action
+from ffpt_plumed.text.script import Action
 
 Shape = Callable[[str], str]
 """Lepton text of the reduced distance (r - D_0) / R_0 to that of the function."""

@@ -1,0 +1,1 @@
+"""Foundations without chemistry: errors, units, files, progress and resumable work."""

@@ -1,0 +1,1 @@
+"""Files of labelled frames: a module for each format."""

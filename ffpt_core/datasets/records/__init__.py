@@ -1,0 +1,1 @@
+"""Data sets that ffpt knows by name: those that come with it, and public ones."""

@@ -1,0 +1,1 @@
+"""Potentials as files that simulation engines run without ffpt."""

@@ -1,0 +1,1 @@
+"""Potentials: what turns positions into energies and forces, ours and those of others."""

@@ -1,0 +1,1 @@
+"""Frames to learn from: rattled, packed, from dynamics, labelled."""

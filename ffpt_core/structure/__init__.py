@@ -1,0 +1,1 @@
+"""Where atoms are and which belong together: cells, pairs, neighbours, bonds, molecules."""

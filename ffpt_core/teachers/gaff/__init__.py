@@ -1,0 +1,1 @@
+"""GAFF teachers of any organic molecule."""

@@ -1,0 +1,1 @@
+"""Potentials as OpenMM forces and Systems."""

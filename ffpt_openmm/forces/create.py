@@ -1,0 +1,227 @@
+"""Potentials as OpenMM forces, and Systems made of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ffpt_core import Potential, load
+from ffpt_core.base.errors import FfptError
+from ffpt_core.export.openmm_module import STATIC_PAIRS_UP_TO
+from ffpt_core.export.torchscript import deployed, is_export, read_record
+from ffpt_openmm.forces.backends import choose_backend, torchforce
+from ffpt_openmm.forces.pythonforce import PotentialFunction
+
+if TYPE_CHECKING:
+    import openmm
+    from openmm.app import Topology
+
+
+def create_force(
+    potential: Potential | str | os.PathLike[str],
+    topology: Topology,
+    *,
+    backend: str = "auto",
+    atoms: Iterable[int] | None = None,
+    periodic: bool | None = None,
+    replicas: int = 1,
+    cuda_graphs: bool = False,
+    force_group: int = 0,
+) -> openmm.Force:
+    """An OpenMM force that is the potential.
+
+    All backends give the same numbers. TorchForce stays on the GPU there; PythonForce needs no plugin.
+    What is compiled is compared with the potential first.
+
+    Args:
+        potential: a Potential, or the path of its file; with TorchForce also that of an export.
+        topology: the particles of the System, or of one copy, in order.
+        backend: "torchforce", "pythonforce", or "auto": on a CPU PythonForce, the faster one there by far where
+            a C++ compiler is installed (ffpt_core.potentials.newtonnet.cpp); TorchForce where that is missing or there is a GPU, if it
+            loads. An export is always for TorchForce.
+        atoms: indices of the atoms that the potential acts on, each once; None: all of them.
+        periodic: evaluate in the periodic box; None: where the topology has one.
+        replicas: copies of the topology that the System holds, one after the other. Copies do not see each other,
+            wherever they are, and share the box; the energy is the sum.
+        cuda_graphs: have a TorchForce record its kernels once on a GPU and replay them; other platforms ignore it. For
+            isolated molecules up to ffpt_core.export.openmm_module.STATIC_PAIRS_UP_TO atoms, whose shapes never change.
+        force_group: group of the force.
+
+    Raises:
+        FfptError: an element that the potential does not know, an atom without an element, indices that are
+            not in the topology, an export for other atoms, a backend that is not installed, or CUDA graphs of what
+            cannot be recorded.
+    """
+    if replicas < 1:
+        raise FfptError(f"there must be at least one replica, not {replicas}")
+    export = None if isinstance(potential, Potential) or not is_export(potential) else Path(potential)
+    if export and replicas > 1:
+        raise FfptError(f"{export} is an export for one copy; replicas need the potential it was made from")
+    chosen = choose_backend("torchforce" if export and backend == "auto" else backend)
+    indices = None if atoms is None else _checked_indices(atoms, topology.getNumAtoms())
+    numbers = _numbers(topology, indices)
+    in_box = topology.getPeriodicBoxVectors() is not None if periodic is None else periodic
+    if export:
+        force = _exported_force(export, numbers, in_box, chosen, whole=indices is None)
+    else:
+        model = potential if isinstance(potential, Potential) else load(potential)
+        particles = None if indices is None else _in_all_copies(indices, topology.getNumAtoms(), replicas)
+        if chosen == "torchforce":
+            force = _torch_force(model, numbers, particles, in_box, replicas)
+        else:
+            force = _python_force(model, numbers, particles, in_box, replicas)
+    if cuda_graphs:
+        if chosen != "torchforce" or in_box or len(numbers) > STATIC_PAIRS_UP_TO:
+            raise FfptError(
+                f"CUDA graphs are for a TorchForce of an isolated molecule of at most {STATIC_PAIRS_UP_TO} atoms"
+            )
+        force.setProperty("useCUDAGraphs", "true")
+    force.setUsesPeriodicBoundaryConditions(in_box)
+    force.setForceGroup(force_group)
+    force.setName("ffpt potential")
+    return force
+
+
+def create_system(
+    potential: Potential | str | os.PathLike[str],
+    topology: Topology,
+    *,
+    backend: str = "auto",
+    remove_cm_motion: bool | None = None,
+    periodic: bool | None = None,
+    replicas: int = 1,
+    cuda_graphs: bool = False,
+) -> openmm.System:
+    """A System of the atoms of a topology, with their masses, whose only interaction is the potential.
+
+    OpenMM's CMMotionRemover acts on the System as a whole: several copies would exchange momentum through it, so they
+    get none. Under Langevin dynamics the centre of mass of each copy then diffuses as a free particle. Its motion is
+    independent of everything else in the copy, exactly, and may be subtracted when trajectories are analysed.
+
+    Args:
+        potential: as in create_force.
+        topology: the atoms of one copy; its box becomes that of the System.
+        backend: as in create_force.
+        remove_cm_motion: add a CMMotionRemover; None: for a single copy.
+        periodic: as in create_force.
+        replicas: copies of the topology, one after the other (see replicate for a Topology of all of them).
+        cuda_graphs: as in create_force.
+
+    Raises:
+        FfptError: as create_force; a CMMotionRemover for several copies.
+    """
+    import openmm
+
+    if remove_cm_motion and replicas > 1:
+        raise FfptError("a CMMotionRemover would couple the replicas: their centres of mass must move freely")
+    force = create_force(
+        potential, topology, backend=backend, periodic=periodic, replicas=replicas, cuda_graphs=cuda_graphs
+    )
+    system = openmm.System()
+    masses = [atom.element.mass for atom in topology.atoms()]
+    for mass in masses * replicas:
+        system.addParticle(mass)
+    if force.usesPeriodicBoundaryConditions():
+        system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
+    system.addForce(force)
+    if replicas == 1 if remove_cm_motion is None else remove_cm_motion:
+        system.addForce(openmm.CMMotionRemover())
+    return system
+
+
+def replicate(topology: Topology, replicas: int) -> Topology:
+    """A topology that holds copies of another one, as a System of create_system with replicas does.
+
+    For what reports on the whole System, such as OpenMM's reporters. Positions: ``np.tile(positions, (replicas, 1))``,
+    or any others: copies may lie on top of each other.
+    """
+    from openmm import app
+
+    copies = app.Topology()
+    copies.setPeriodicBoxVectors(topology.getPeriodicBoxVectors())
+    for _ in range(replicas):
+        atoms = {}
+        for chain in topology.chains():
+            new_chain = copies.addChain()
+            for residue in chain.residues():
+                new_residue = copies.addResidue(residue.name, new_chain, residue.id, residue.insertionCode)
+                for atom in residue.atoms():
+                    atoms[atom] = copies.addAtom(atom.name, atom.element, new_residue)
+        for bond in topology.bonds():
+            copies.addBond(atoms[bond[0]], atoms[bond[1]], bond.type, bond.order)
+    return copies
+
+
+def _in_all_copies(indices: list[int], n_atoms: int, replicas: int) -> list[int]:
+    return [index + copy * n_atoms for copy in range(replicas) for index in indices]
+
+
+def _checked_indices(atoms: Iterable[int], n_atoms: int) -> list[int]:
+    indices = [int(index) for index in atoms]
+    outside = next((index for index in indices if not 0 <= index < n_atoms), None)
+    if outside is not None:
+        raise FfptError(f"atom {outside} is not in the topology, which has atoms 0 to {n_atoms - 1}")
+    if not indices or len(set(indices)) != len(indices):
+        raise FfptError("the atoms of the potential must be at least one, each named once")
+    return indices
+
+
+def _numbers(topology: Topology, indices: list[int] | None) -> list[int]:
+    listed = list(topology.atoms())
+    chosen = listed if indices is None else [listed[index] for index in indices]
+    bare = next((atom for atom in chosen if atom.element is None), None)
+    if bare is not None:
+        raise FfptError(f"atom {bare.index} ({bare.name} of {bare.residue.name}) of the topology has no element")
+    if not chosen:
+        raise FfptError("the topology has no atoms")
+    return [atom.element.atomic_number for atom in chosen]
+
+
+def _torch_force(
+    potential: Potential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
+) -> openmm.Force:
+    # Forces as an output spare the engine a backward pass: 10 to 20% of aspirin's time.
+    module = deployed(potential, numbers, periodic=periodic, atoms=particles, outputs_forces=True, replicas=replicas)
+    force = torchforce().TorchForce(module)
+    force.setOutputsForces(True)
+    return force
+
+
+def _python_force(
+    potential: Potential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
+) -> openmm.Force:
+    import openmm
+
+    force = openmm.PythonForce(PotentialFunction(potential, numbers, periodic, replicas=replicas))
+    if particles is not None:
+        force.setParticles(particles)
+    return force
+
+
+def _exported_force(path: Path, numbers: list[int], periodic: bool, backend: str, whole: bool) -> openmm.Force:
+    record = read_record(path)
+    if backend != "torchforce":
+        raise FfptError(f"{path} is an export for TorchForce; a PythonForce needs the potential it was made from")
+    if not whole:
+        raise FfptError(f"{path} is an export for a whole system; a subset needs the potential it was made from")
+    if record["numbers"] != numbers:
+        raise FfptError(
+            f"{path} is for {_formula(record['numbers'])}, the topology is {_formula(numbers)} or in another order"
+        )
+    if record["periodic"] != periodic:
+        kinds = {True: "a periodic box", False: "an isolated molecule"}
+        raise FfptError(f"{path} is for {kinds[record['periodic']]}, the topology is {kinds[periodic]}")
+    force = torchforce().TorchForce(str(path))
+    force.setOutputsForces(record["outputs_forces"])
+    return force
+
+
+def _formula(numbers: list[int]) -> str:
+    from ase.formula import Formula
+    from ase.symbols import Symbols
+
+    return Formula(Symbols(np.array(numbers)).get_chemical_formula()).format("hill")

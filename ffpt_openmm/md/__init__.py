@@ -1,0 +1,1 @@
+"""Molecular dynamics in folders: replicas, checkpoints, the guard."""

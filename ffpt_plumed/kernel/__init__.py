@@ -1,0 +1,1 @@
+"""PLUMED's kernel: found, started, as a force of OpenMM and in ASE."""

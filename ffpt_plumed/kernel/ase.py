@@ -1,0 +1,87 @@
+"""The same PLUMED inputs in ASE, through its own Plumed calculator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ase.units import kB
+
+from ffpt_core.base.errors import FfptError
+from ffpt_plumed.kernel.library import find_kernel, new_plumed
+from ffpt_plumed.kernel.plumed import message_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+    from ase.calculators.plumed import Plumed
+
+
+def input_lines(script: str) -> list[str]:
+    """A PLUMED input as ASE's calculator wants it: one action in each line, without comments.
+
+    ASE hands lines over one by one, where PLUMED understands neither ``#`` nor ``...``.
+    """
+    lines: list[str] = []
+    parts: list[str] = []
+    inside = False
+    for line in script.splitlines():
+        words = line.split("#")[0].split()
+        if inside:
+            inside = words[:1] != ["..."]
+        elif words[-1:] == ["..."]:
+            inside = True
+            words = words[:-1]
+        parts += [] if words[:1] == ["..."] else words
+        # Brackets may span lines as well.
+        if not inside and parts and sum(word.count("{") - word.count("}") for word in parts) == 0:
+            lines.append(" ".join(parts))
+            parts = []
+    return [*lines, " ".join(parts)] if parts else lines
+
+
+def plumed_calculator(
+    calculator: Calculator,
+    lines: Sequence[str],
+    atoms: Atoms,
+    *,
+    timestep: float,
+    temperature: float,
+    restart: bool = False,
+    log: str = "",
+) -> Plumed:
+    """ASE's Plumed calculator, with the kernel found and its errors in words.
+
+    It counts a step at every evaluation at new positions, so it is for dynamics of one trajectory.
+
+    Args:
+        calculator: of the potential, such as Potential.calculator().
+        lines: from input_lines.
+        atoms: with their masses.
+        timestep: in ASE's unit of time.
+        temperature: K.
+        restart: go on with the files that are there.
+        log: file for PLUMED's log.
+
+    Raises:
+        FfptError: no kernel; what PLUMED says about its input.
+    """
+    from ase.calculators.plumed import Plumed
+
+    new_plumed().finalize()  # says what is missing
+    os.environ.setdefault("PLUMED_KERNEL", str(find_kernel()))  # where ASE's calculator looks
+    with one_line_errors(len(atoms)):
+        return Plumed(calculator, list(lines), timestep, atoms, kT=kB * temperature, log=log, restart=restart)
+
+
+@contextlib.contextmanager
+def one_line_errors(n_atoms: int) -> Iterator[None]:
+    """Turns what PLUMED raises into FfptError."""
+    import plumed
+
+    try:
+        yield
+    except (plumed.PlumedError, plumed.LeptonError) as error:
+        raise FfptError(message_of(error, n_atoms)) from error

@@ -1,0 +1,1 @@
+"""Dynamics that a PLUMED input biases, as runs in folders."""

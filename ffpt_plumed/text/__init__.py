@@ -1,0 +1,1 @@
+"""PLUMED's own texts: inputs, and tables of numbers."""
