@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import mdtraj
     from matplotlib.figure import Figure
 
-    from ffpt_core.analysis.trajectories import Replica
+    from ffpt_core.datasets.run_folders import Replica
 
 CONTACT = 1.2
 """Atoms of different molecules must stay this far apart, in Angstrom (Fu et al. for water)."""

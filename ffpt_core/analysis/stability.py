@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ffpt_core.analysis.trajectories import Replica
+    from ffpt_core.datasets.run_folders import Replica
 
 __all__ = [
     "Failure",

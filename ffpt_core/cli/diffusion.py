@@ -26,7 +26,7 @@ from ffpt_core.cli.runs import (
 
 if TYPE_CHECKING:
     from ffpt_core.analysis.self_diffusion import Diffusion
-    from ffpt_core.analysis.trajectories import Replica
+    from ffpt_core.datasets.run_folders import Replica
 
 
 def diffusion(

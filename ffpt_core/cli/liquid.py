@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ffpt_core.analysis.criterion import StabilityCriterion
     from ffpt_core.analysis.liquid_stability import LiquidFailures
     from ffpt_core.analysis.rdf import RadialDistribution
-    from ffpt_core.analysis.trajectories import Replica
+    from ffpt_core.datasets.run_folders import Replica
 
 RdfReference = Annotated[
     str | None,

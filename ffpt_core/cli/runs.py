@@ -14,7 +14,7 @@ from ffpt_core.base.errors import FfptError
 if TYPE_CHECKING:
     import mdtraj
 
-    from ffpt_core.analysis.trajectories import Replica
+    from ffpt_core.datasets.run_folders import Replica
 
 Runs = Annotated[
     list[str],
@@ -110,7 +110,7 @@ def physical_by_label(
 
 def is_data_set(source: str) -> bool:
     """Whether a reference is a file of frames for training, not a run or a trajectory."""
-    from ffpt_core.analysis.trajectories import TRAJECTORIES, is_run
+    from ffpt_core.datasets.run_folders import TRAJECTORIES, is_run
 
     return not is_run(source) and Path(source).suffix not in TRAJECTORIES
 
@@ -128,7 +128,7 @@ def with_frames(source: str, topology: Path | None, box: str | None = None) -> l
 
 
 def _replicas_at(path: str, topology: Path | None, box: str | None) -> list[Replica]:
-    from ffpt_core.analysis.trajectories import replicas_at
+    from ffpt_core.datasets.run_folders import replicas_at
 
     try:
         edges = None if box is None else tuple(float(edge) for edge in box.split(","))

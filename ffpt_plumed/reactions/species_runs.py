@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ffpt_core.analysis.trajectories import Replica, is_run
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
+from ffpt_core.datasets.run_folders import Replica, is_run
 from ffpt_openmm.md.folder import read_structure
 from ffpt_plumed.reactions.records import Reaction, reaction
 from ffpt_plumed.reactions.species import SpeciesCount, allowed_species, count_species

@@ -19,10 +19,11 @@ from ffpt_core.analysis import (
 )
 from ffpt_core.analysis.liquid_stability import LiquidFailures, plot_drift, replica_liquid_failures
 from ffpt_core.analysis.rdf import RadialDistribution
-from ffpt_core.analysis.trajectories import Replica, criterion_for
-from ffpt_core.analysis.trajectory_files import load_trajectory
+from ffpt_core.analysis.trajectories import criterion_for
 from ffpt_core.analysis.water import ANGLE_EDGES, BOND_EDGES, plot_water_geometry
 from ffpt_core.base.errors import FfptError
+from ffpt_core.datasets.run_folders import Replica
+from ffpt_core.structure.trajectory_files import load_trajectory
 
 
 def liquid(n_frames: int = 40, seed: int = 1) -> mdtraj.Trajectory:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from liquid_examples import EDGE, atoms, ideal_gas, trajectory, water
 
 from ffpt_core.analysis import RadialDistribution, radial_distributions, rdf_error
-from ffpt_core.analysis.liquids import dataset_trajectory, half_width, molecule_labels, water_molecules, with_box
+from ffpt_core.analysis.liquids import dataset_trajectory, half_width, molecule_labels, water_molecules
 from ffpt_core.analysis.pair_counts import bin_edges
 from ffpt_core.analysis.rdf_plot import plot_rdfs
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import to_json
 from ffpt_core.datasets import Dataset
+from ffpt_core.structure.trajectory_files import with_box
 
 CUBE = 18.0 * np.eye(3)
 TILTED = np.array([[18.0, 0.0, 0.0], [5.0, 17.0, 0.0], [-4.0, 3.0, 16.0]])

@@ -20,9 +20,10 @@ from ffpt_core.analysis.stability import (
     survival,
     time_to_failure,
 )
-from ffpt_core.analysis.trajectories import Replica, read_run, read_state
-from ffpt_core.analysis.trajectory_files import dcd_times, load_trajectory
+from ffpt_core.analysis.trajectories import read_state
 from ffpt_core.base.errors import FfptError
+from ffpt_core.datasets.run_folders import Replica, read_run
+from ffpt_core.structure.trajectory_files import dcd_times, load_trajectory
 
 mdtraj = pytest.importorskip("mdtraj")
 

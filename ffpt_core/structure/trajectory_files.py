@@ -7,7 +7,7 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +114,32 @@ def _quiet_stdout() -> Iterator[None]:
         flush(None)
         os.dup2(original, 1)
         os.close(original)
+
+
+def with_box(trajectory: mdtraj.Trajectory, edges: Sequence[float]) -> mdtraj.Trajectory:
+    """The trajectory in a right-angled box of constant size, for formats that hold none (XYZ).
+
+    Args:
+        trajectory: without a cell; one that has a cell is returned as it is.
+        edges: one or three edges in Angstrom.
+
+    Raises:
+        FfptError: not one or three positive edges.
+    """
+    import mdtraj
+
+    if trajectory.unitcell_vectors is not None:
+        return trajectory
+    if len(edges) not in (1, 3) or not all(np.isfinite(edge) and edge > 0 for edge in edges):
+        raise FfptError("a box has one edge or three, in Angstrom, such as 12.43 or 12.4,12.4,18.6")
+    shape = (len(trajectory), 3)
+    return mdtraj.Trajectory(
+        trajectory.xyz,
+        trajectory.topology,
+        time=trajectory.time,
+        unitcell_lengths=np.broadcast_to(np.array(edges) / 10.0, shape),
+        unitcell_angles=np.full(shape, 90.0),
+    )
 
 
 def dcd_times(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:
