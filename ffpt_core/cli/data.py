@@ -10,6 +10,18 @@ import typer
 from ffpt_core.cli.combustion_data import combustion
 from ffpt_core.cli.notes import notes
 from ffpt_core.cli.pack import pack
+from ffpt_core.cli.reading import (
+    EnergyKey,
+    EnergyUnit,
+    First,
+    ForcesKey,
+    Last,
+    LengthUnit,
+    Level,
+    Stride,
+    Topology,
+    reading,
+)
 from ffpt_core.cli.summaries import show_summary
 from ffpt_core.cli.water_box import water_box
 
@@ -22,13 +34,11 @@ data.command("water-box")(water_box)
 data.command()(pack)
 
 File = Annotated[
-    Path, typer.Argument(help="Data set: .xyz or .extxyz, .npz (ours, MD17, rMD17, sGDML, combustion), .traj.")
+    Path,
+    typer.Argument(
+        help="Data set: .xyz, .npz (ours, MD17, rMD17, sGDML, combustion), .traj; a run folder; a trajectory."
+    ),
 ]
-EnergyUnit = Annotated[str | None, typer.Option(help="Energy unit of the file: eV, kcal/mol, kJ/mol, hartree.")]
-LengthUnit = Annotated[str | None, typer.Option(help="Length unit of the file: Angstrom, nm, bohr.")]
-Level = Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD/cc-pVDZ.")]
-EnergyKey = Annotated[str | None, typer.Option(help="Extended XYZ: the key of the energies.")]
-ForcesKey = Annotated[str | None, typer.Option(help="Extended XYZ: the column of the forces.")]
 
 
 def _frames_of(text: str, total: int) -> int:
@@ -146,6 +156,10 @@ def info(
     level: Level = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
+    topology: Topology = None,
+    first: First = 0,
+    last: Last = None,
+    stride: Stride = 1,
 ) -> None:
     """Show what a data set holds: frames, atoms, labels, units, level of theory, fingerprint.
 
@@ -157,7 +171,18 @@ def info(
     from ffpt_core.datasets import read, summary
 
     with notes():
-        overview = summary(read(file, None, energy_unit, length_unit, level, energy_key, forces_key))
+        options = reading(
+            energy_unit=energy_unit,
+            length_unit=length_unit,
+            level=level,
+            energy_key=energy_key,
+            forces_key=forces_key,
+            topology=topology,
+            first=first,
+            last=last,
+            stride=stride,
+        )
+        overview = summary(read(file, options))
     record = {"file": str(file), **overview.to_dict()}
     if output is not None:
         write_json(output, record)
@@ -176,6 +201,10 @@ def convert(
     level: Level = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
+    topology: Topology = None,
+    first: First = 0,
+    last: Last = None,
+    stride: Stride = 1,
     repeats: Annotated[bool, typer.Option("--drop-repeats", help="Leave out frames that repeat earlier ones.")] = False,
     prefix: Annotated[str, typer.Option(help="Extended XYZ: put before energy and forces, e.g. REF_.")] = "",
 ) -> None:
@@ -189,7 +218,18 @@ def convert(
     from ffpt_core.datasets import drop_repeats, read, summary, write
 
     with notes():
-        dataset = read(file, None, energy_unit, length_unit, level, energy_key, forces_key)
+        options = reading(
+            energy_unit=energy_unit,
+            length_unit=length_unit,
+            level=level,
+            energy_key=energy_key,
+            forces_key=forces_key,
+            topology=topology,
+            first=first,
+            last=last,
+            stride=stride,
+        )
+        dataset = read(file, options)
     if repeats:
         total = len(dataset)
         dataset = drop_repeats(dataset)
@@ -261,7 +301,13 @@ def split(
     from ffpt_core.datasets import group_split, random_split, read
 
     with notes():
-        dataset = read(file, None, energy_unit, length_unit, None, energy_key, forces_key)
+        options = reading(
+            energy_unit=energy_unit,
+            length_unit=length_unit,
+            energy_key=energy_key,
+            forces_key=forces_key,
+        )
+        dataset = read(file, options)
     n_train = _frames_of(train, len(dataset))
     if by is None:
         parts = random_split(dataset, n_train, validation, test, seed)

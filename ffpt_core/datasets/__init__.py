@@ -3,6 +3,7 @@
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.formats.readers import DatasetWarning, read
 from ffpt_core.datasets.formats.writers import write, write_extxyz
+from ffpt_core.datasets.options import ReadOptions
 from ffpt_core.datasets.overview import Summary, summary
 from ffpt_core.datasets.records.builtin import aspirin_gfn2, combustion_dft
 from ffpt_core.datasets.records.combustion import read_combustion
@@ -16,6 +17,7 @@ __all__ = [
     "DataRecord",
     "Dataset",
     "DatasetWarning",
+    "ReadOptions",
     "Split",
     "Summary",
     "aspirin_gfn2",

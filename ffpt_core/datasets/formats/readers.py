@@ -13,6 +13,7 @@ from ffpt_core.base.units import ENERGY_UNITS, LENGTH_UNITS
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.formats import fu_water, sgdml
 from ffpt_core.datasets.formats.extxyz import read_extxyz
+from ffpt_core.datasets.options import ReadOptions, options_from, scaled, unit_factor
 from ffpt_core.datasets.records import combustion
 from ffpt_core.datasets.storage import STORED_KEYS, from_stored, load_arrays, record_of
 from ffpt_core.datasets.validation import given_away
@@ -21,54 +22,10 @@ SUFFIXES = {".xyz": "extxyz", ".extxyz": "extxyz", ".npz": "npz", ".traj": "traj
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 
 _UNIT_EXAMPLES = {"energy_unit": "kcal/mol", "length_unit": "Angstrom"}
-_SPELLINGS = {
-    "kcal": "kcal/mol",
-    "kcal mol-1": "kcal/mol",
-    "kj": "kJ/mol",
-    "kj mol-1": "kJ/mol",
-    "ha": "hartree",
-    "eh": "hartree",
-    "electronvolt": "eV",
-    "a": "Angstrom",
-    "ang": "Angstrom",
-    "\u00e5": "Angstrom",
-    "angstroms": "Angstrom",
-    "nanometer": "nm",
-    "nanometre": "nm",
-    "a0": "bohr",
-}
 
 
 class DatasetWarning(FfptWarning):
     """Something about a data set file that its reader should know and that is no error."""
-
-
-def unit_factor(name: str, units: dict[str, float], what: str) -> float:
-    """The size of the unit called name, which may be spelt in other common ways.
-
-    Args:
-        name: e.g. "kcal/mol", "Ang".
-        units: ENERGY_UNITS or LENGTH_UNITS.
-        what: "energy" or "length", for the message.
-
-    Raises:
-        FfptError: an unknown unit; the message lists the known ones.
-    """
-    known = {unit.lower(): factor for unit, factor in units.items()}
-    plain = name.strip().lower()
-    factor = known.get(plain, known.get(_SPELLINGS.get(plain, "").lower()))
-    if factor is None:
-        raise FfptError(f"unknown {what} unit {name!r}; known: {', '.join(units)}")
-    return factor
-
-
-def _scaled(arrays: dict[str, Any], energy: float, length: float) -> dict[str, Any]:
-    """The same arrays with energies, forces and lengths multiplied into eV and Angstrom."""
-    factors = {"positions": length, "cells": length, "energies": energy, "forces": energy / length}
-    for name, factor in factors.items():
-        if arrays.get(name) is not None and factor != 1.0:
-            arrays[name] = arrays[name] * factor
-    return arrays
 
 
 def _read_extxyz(
@@ -87,7 +44,7 @@ def _read_extxyz(
                 raise FfptError(f"{path}: no {key!r} for the {label}; the first frame has: {listed}")
             message = f"{path}: no {label} found; the first frame has: {listed}; {key_name}= chooses one"
             warnings.warn(message, DatasetWarning, stacklevel=3)
-    return Dataset(**given_away(_scaled(arrays, energy, length)), level=level)
+    return Dataset(**given_away(scaled(arrays, energy, length)), level=level)
 
 
 def _npz_units(arrays: dict[str, Any], path: Path, energy: str | None, length: str | None) -> tuple[float, float]:
@@ -126,7 +83,7 @@ def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> D
     if fu_water.is_fu_water(arrays):
         energy = unit_factor(energy_unit or "kcal/mol", ENERGY_UNITS, "energy")
         length = unit_factor(length_unit or "Angstrom", LENGTH_UNITS, "length")
-        return Dataset(**given_away(_scaled(fu_water.box_arrays(arrays, path), energy, length)), level=fu_water.LEVEL)
+        return Dataset(**given_away(scaled(fu_water.box_arrays(arrays, path), energy, length)), level=fu_water.LEVEL)
     if not sgdml.is_sgdml(arrays):
         raise FfptError(
             f"{path} is no data set known here: neither ours nor one with the keys R, z, E, F (MD17, sGDML), "
@@ -134,7 +91,7 @@ def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> D
             "wrapped_coords, atom_types, energy, forces, lengths (Fu et al.'s water)"
         )
     energy, length = _npz_units(arrays, path, energy_unit, length_unit)
-    molecule = _scaled(sgdml.molecule_arrays(arrays, path), energy, length)
+    molecule = scaled(sgdml.molecule_arrays(arrays, path), energy, length)
     return Dataset.from_arrays(**given_away(molecule), level=sgdml.level_of(arrays))
 
 
@@ -150,15 +107,7 @@ def _read_traj(path: Path) -> Dataset:
         raise FfptError(f"cannot read {path} as an ASE trajectory: {error}") from error
 
 
-def read(
-    path: str | os.PathLike[str],
-    format: str | None = None,
-    energy_unit: str | None = None,
-    length_unit: str | None = None,
-    level: str | None = None,
-    energy_key: str | None = None,
-    forces_key: str | None = None,
-) -> Dataset:
+def read(path: str | os.PathLike[str], options: ReadOptions | None = None, **changes: Any) -> Dataset:
     """Read labelled frames into eV, Angstrom and eV/Angstrom.
 
     ============ ======================== ====================================================================
@@ -178,18 +127,16 @@ def read(
 
     Args:
         path: the file.
-        format: one of the above; chosen by the suffix when None.
-        energy_unit: a name in ffpt_core.base.units.ENERGY_UNITS; forces are in this unit per length_unit.
-        length_unit: a name in ffpt_core.base.units.LENGTH_UNITS.
-        level: level of theory of the labels, in place of what the file says.
-        energy_key: extended XYZ only, the key of the energies.
-        forces_key: extended XYZ only, the column of the forces.
+        options: units, keys and level where the file does not say them, and which frames; see ReadOptions.
+        changes: single fields of the options, such as ``energy_unit="kcal/mol"``.
 
     Raises:
         FfptError: no such file, an unknown format or unit, no unit where one is needed, a truncated or pickled
             file, labels on some frames only, NaN or infinite numbers; messages name the file and the frame.
     """
-    path = Path(path)
+    path, options = Path(path), options_from(options, changes)
+    format, energy_unit, length_unit = options.format, options.energy_unit, options.length_unit
+    energy_key, forces_key, level = options.energy_key, options.forces_key, options.level
     if format is None and path.suffix.lower() == ".npy":
         raise fu_water.refuse_npy(path)
     format = format or SUFFIXES.get(path.suffix.lower())
@@ -209,4 +156,5 @@ def read(
         if str(path) in str(error):
             raise
         raise FfptError(f"{path}: {error}") from error
+    dataset = dataset if options.frames == slice(0, None, 1) else dataset[options.frames]
     return dataset if level is None else dataclasses.replace(dataset, level=level)

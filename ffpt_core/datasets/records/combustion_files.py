@@ -1,7 +1,7 @@
 """Download of the hydrogen combustion benchmark's files; see ffpt_core.datasets.records.combustion for what is in them.
 
 Its source publishes no checksums: the SHA-256 of the first download is recorded beside each file and compared ever
-after (ffpt_core.datasets.records.downloads), and a file with another number of frames than the published one is refused.
+after (ffpt_core.datasets.records.downloads); a file with another number of frames than published is refused.
 """
 
 from __future__ import annotations
