@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
+from ffpt_core.base.results import Table
 from ffpt_core.report import tables
-from ffpt_core.report.content import Figure, Link, Report, Section, Table
+from ffpt_core.report.content import Figure, Link, Report, Section
 
 _KNOWN: tuple[tuple[str, str, Callable[[Any], Table] | None, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -112,7 +114,7 @@ def _table(make_table: Callable[[Any], Table], path: Path, where: Path) -> Table
         table = make_table(content)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise FfptError(f"{path} is not a file that ffpt wrote under this name: {error!r}") from error
-    return table.model_copy(update={"caption": _placed(table.caption, where)})
+    return dataclasses.replace(table, caption=_placed(table.caption, where))
 
 
 def _placed(caption: str, where: Path) -> str:

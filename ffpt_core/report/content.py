@@ -10,12 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
-
-Cell = str | int | float | None
+from ffpt_core.base.results import Table
 
 
 class _Part(BaseModel):
@@ -57,25 +56,6 @@ class Figure(_Part):
 
     path: str
     caption: str
-
-
-class Table(_Part):
-    """A table. Numbers are aligned right and shown with four digits; None is a dash.
-
-    Raises:
-        ValidationError: a row has not as many cells as there are columns.
-    """
-
-    columns: list[str] = Field(min_length=1)
-    rows: list[list[Cell]]
-    caption: str = ""
-
-    @model_validator(mode="after")
-    def _rectangular(self) -> Table:
-        for number, row in enumerate(self.rows, 1):
-            if len(row) != len(self.columns):
-                raise ValueError(f"row {number} has {len(row)} cells for {len(self.columns)} columns")
-        return self
 
 
 class Link(_Part):

@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write
+from ffpt_core.base.results import Cell, Table
 from ffpt_core.report.collect import collect
-from ffpt_core.report.content import Cell, Figure, Link, Report, Table
+from ffpt_core.report.content import Figure, Link, Report
 
 _TYPES = {
     ".png": "image/png",

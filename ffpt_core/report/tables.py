@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ffpt_core.report.content import Cell, Table
+from ffpt_core.base.results import (
+    Cell,
+    Table,
+    decimals,
+    duration,
+    milli,
+    percent,
+    with_sign_of_angstrom,
+)
 
 
 def training_table(results: Mapping[str, Mapping[str, Any]], caption: str = "") -> Table:
@@ -23,11 +30,11 @@ def training_table(results: Mapping[str, Mapping[str, Any]], caption: str = "") 
         rows.append(
             [
                 label,
-                _milli(errors.get("energy_mae")),
-                _milli(errors.get("force_mae")),
+                milli(errors.get("energy_mae")),
+                milli(errors.get("force_mae")),
                 result.get("train_frames"),
                 result.get("epochs"),
-                None if seconds is None else _duration(seconds),
+                None if seconds is None else duration(seconds),
             ]
         )
     columns = ["Potential", "Energy MAE (meV)", "Force MAE (meV/Å)", "Training frames", "Epochs", "Training time"]
@@ -38,7 +45,7 @@ def evaluation_table(evaluation: Mapping[str, Any], caption: str = "") -> Table:
     """Errors of each potential, from the evaluate.json of ``ffpt evaluate``."""
     names = ("energy_mae", "energy_rmse", "force_mae", "force_rmse")
     rows = [
-        [label, *(_milli(errors.get(name)) for name in names), errors.get("frames")]
+        [label, *(milli(errors.get(name)) for name in names), errors.get("frames")]
         for label, errors in evaluation["errors"].items()
     ]
     columns = ["Potential", "Energy MAE (meV)", "RMSE", "Force MAE (meV/Å)", "RMSE", "Test frames"]
@@ -55,7 +62,7 @@ def holes_table(audits: Sequence[Mapping[str, Any]], caption: str = "") -> Table
             counts = audit["counts"][kind]
             lowest = [one["lowest"] for one in audit["findings"] if one["kind"] == kind and one["lowest"] is not None]
             row += [f"{counts['holes']} of {counts['scans']}" if counts["scans"] else None]
-            row += [_decimals(min(lowest)) if lowest else None]
+            row += [decimals(min(lowest)) if lowest else None]
         rows.append(row)
     columns = ["Potential", "Bonds with a hole", "Lowest cost (eV)", "Angles with a hole", "Lowest cost (eV)"]
     return Table(columns=columns, rows=rows, caption=caption or _holes_caption(audits))
@@ -87,7 +94,7 @@ def costs_table(audits: Sequence[Mapping[str, Any]], name: str, caption: str = "
     for audit in audits:
         finding = next(one for one in audit["findings"] if one["name"] == name)
         points = list(finding["energies"])
-        rows.append([audit["label"], *(_decimals(energy) for energy in finding["energies"].values())])
+        rows.append([audit["label"], *(decimals(energy) for energy in finding["energies"].values())])
     unit = "Å" if name.startswith("bond") else "degrees"
     columns = ["Potential", *(f"{float(point):g}\N{NO-BREAK SPACE}{unit} (eV)" for point in points)]
     return Table(
@@ -102,7 +109,7 @@ def stability_table(stability: Mapping[str, Any], caption: str = "") -> Table:
         failed = sorted((one for one in curve["replicas"] if not one["censored"]), key=lambda one: one["time"])
         first = f"{failed[0]['time']:.2f}" if failed else None
         alive = f"{curve['fraction'][-1]:.2f} ({curve['lower'][-1]:.2f} to {curve['upper'][-1]:.2f})"
-        why = re.sub(r"(?<=\d) A\b", " Å", failed[0]["reason"]) if failed else None
+        why = with_sign_of_angstrom(failed[0]["reason"]) if failed else None
         total = f"{curve['watched_ps']:,.1f}"
         rows.append([label, f"{curve['n_failed']} of {curve['n_replicas']}", first, total, alive, why])
     rules = stability.get("criterion", {})
@@ -121,7 +128,7 @@ def distances_table(record: Mapping[str, Any], caption: str = "") -> Table:
         [
             label,
             f"{error['mae']:.3f} ± {error['error']:.3f}",
-            _decimals(error["floor"], 3),
+            decimals(error["floor"], 3),
             record["distributions"][label]["n_frames"],
         ]
         for label, error in record["errors"].items()
@@ -212,8 +219,8 @@ def species_table(record: Mapping[str, Any], caption: str = "") -> Table:
             [
                 label,
                 pooled["n_frames"],
-                ", ".join(f"{name} {_percent(fraction)}" for name, fraction in frequent),
-                _percent(pooled["unphysical_fraction"]),
+                ", ".join(f"{name} {percent(fraction)}" for name, fraction in frequent),
+                percent(pooled["unphysical_fraction"]),
                 None if first is None else f"{first:.2f}",
                 f"{pooled['n_stopped']} of {pooled['n_replicas']}",
             ]
@@ -231,13 +238,13 @@ def fes_table(record: Mapping[str, Any], caption: str = "") -> Table:
     rows: list[list[Cell]] = []
     for label, surface in surfaces.items():
         minima, path, settled = surface["minima"], surface["path"], surface["convergence"]
-        where = ", ".join(f"{name} {_decimals(minima[0][name])}" for name in surface["variables"]) if minima else None
+        where = ", ".join(f"{name} {decimals(minima[0][name])}" for name in surface["variables"]) if minima else None
         row: list[Cell] = [label, f"{surface['time_ps']:,.1f}", surface["n_hills"], where]
         row += [None, None] if path is None else [_barrier(path, "barrier"), _barrier(path, "reverse_barrier")]
         for name in basins:
             basin = surface["basins"].get(name)
-            row.append(None if basin is None else _decimals(basin["difference"], 1))
-        rows.append([*row, _decimals(settled["rms_from_previous"][-1], 1)])
+            row.append(None if basin is None else decimals(basin["difference"], 1))
+        rows.append([*row, decimals(settled["rms_from_previous"][-1], 1)])
     differences = [f"{name} over {other} ({unit})" for name, other in basins.items()]
     columns = ["Potential", "Time (ps)", "Hills", "Minimum", f"Barrier ({unit})", f"Back ({unit})"]
     caption = caption or (
@@ -248,26 +255,4 @@ def fes_table(record: Mapping[str, Any], caption: str = "") -> Table:
 
 
 def _barrier(path: Mapping[str, Any], name: str) -> str:
-    return f"{'at least ' if path['is_lower_bound'] else ''}{_decimals(path[name], 1)}"
-
-
-def _percent(fraction: float) -> str:
-    """A share as 12.3 %, small ones with two digits."""
-    return f"{100.0 * fraction:.3g} %"
-
-
-def _milli(value: float | None) -> str | None:
-    """An error in eV as meV."""
-    return None if value is None else f"{1000.0 * value:.1f}"
-
-
-def _decimals(value: float | None, digits: int = 2) -> str | None:
-    # Adding zero turns the -0.0 of a rounded small number into 0.0.
-    return None if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
-
-
-def _duration(seconds: float) -> str:
-    """A time as 95 s, 12 min or 3.4 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f"{'at least ' if path['is_lower_bound'] else ''}{decimals(path[name], 1)}"
