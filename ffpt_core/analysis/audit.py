@@ -34,11 +34,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from ffpt_core.analysis.criterion import find_bonds
 from ffpt_core.analysis.scan_energies import ScanResult, evaluate_scan
 from ffpt_core.analysis.scans import Scan, scan_angle, scan_bond, turning_sides
 from ffpt_core.base.errors import FfptError
-from ffpt_core.structure.graph import neighbours_of
+from ffpt_core.structure.graph import MoleculeGraph
 
 STEP = 0.05
 """Distance between two bond lengths of an audit, in Angstrom."""
@@ -183,18 +182,18 @@ def audit_scans(
     than 3. Angles that are part of
     a ring are left out: neither of their sides can turn.
     """
-    bonds = find_bonds(atoms) if bonds is None else np.asarray(bonds)
+    graph = MoleculeGraph(atoms, bonds)
+    bonds = graph.bonds
     scans = []
     for i, j in bonds if stretch_bonds else ():
         start = atoms.get_distance(i, j)
         first, last = np.ceil(max(0.2, start - 0.5) / STEP), np.ceil(max(3.0, start + 1.5) / STEP)
         lengths = np.union1d(STEP * np.arange(first, last + 1), [start])
         scans.append(scan_bond(atoms, int(i), int(j), lengths, bonds))
-    neighbours = neighbours_of(atoms, bonds, ())
-    for j, around in enumerate(neighbours):
+    for j, around in enumerate(graph.neighbours):
         for i, k in itertools.combinations(sorted(around), 2):
             wanted = angles == "all" or (angles == "hydrogen" and atoms.numbers[i] == atoms.numbers[k] == 1)
-            if wanted and turning_sides(neighbours, i, j, k):
+            if wanted and turning_sides(graph, i, j, k):
                 scans.append(scan_angle(atoms, i, j, k, np.arange(30.0, 180.1, 2.5), bonds))
     return scans
 

@@ -16,9 +16,8 @@ from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
 from ffpt_core.base.errors import FfptError
-
-BOND_TOLERANCE = 1.25
-"""Two atoms are bonded in a reference geometry when closer than this times the sum of covalent radii."""
+from ffpt_core.structure.graph import as_pairs, find_bonds, molecules
+from ffpt_core.structure.periodic import nearest_image
 
 _CHUNK = 2_000_000
 """Pair distances held in memory at once (about 50 MB with their vectors)."""
@@ -112,7 +111,7 @@ class StabilityCriterion:
         numbers = reference.numbers
         if not np.all(np.isfinite(reference.positions)):
             raise FfptError("the reference geometry has coordinates that are not finite")
-        bonds = find_bonds(reference) if bonds is None else _as_pairs(bonds)
+        bonds = find_bonds(reference) if bonds is None else as_pairs(bonds)
         unknown = bonds[(bonds < 0) | (bonds >= len(reference))]
         if len(unknown):
             raise FfptError(f"a bond names atom {unknown[0]}, but the reference has atoms 0 to {len(reference) - 1}")
@@ -164,7 +163,7 @@ class StabilityCriterion:
         Args:
             positions: (n_frames, n_atoms, 3) or, for one frame, (n_atoms, 3) in Angstrom.
             cells: (n_frames, 3, 3) or (3, 3) lattice vectors in Angstrom; distances are then those of
-                nearest images (exact for all that are shorter than half the thinnest side of the cell).
+                nearest images.
 
         Raises:
             FfptError: positions are those of another system.
@@ -223,35 +222,6 @@ class StabilityCriterion:
         }
 
 
-def find_bonds(atoms: Atoms, tolerance: float = BOND_TOLERANCE) -> np.ndarray:
-    """Bonds of a relaxed geometry: pairs closer than tolerance times the sum of covalent radii (ASE's).
-
-    Returns:
-        (n_bonds, 2) indices, each bond once with the smaller index first, sorted.
-    """
-    from ase.neighborlist import natural_cutoffs, neighbor_list
-
-    first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=tolerance))
-    return _as_pairs(set(zip(first[first < second].tolist(), second[first < second].tolist(), strict=True)))
-
-
-def molecules(n_atoms: int, bonds: np.ndarray) -> np.ndarray:
-    """(n_atoms,) molecule labels: atoms connected by bonds share the label of their smallest index."""
-    labels = np.arange(n_atoms)
-    while len(bonds):
-        before = labels.copy()
-        smallest = np.minimum(labels[bonds[:, 0]], labels[bonds[:, 1]])
-        np.minimum.at(labels, bonds[:, 0], smallest)
-        np.minimum.at(labels, bonds[:, 1], smallest)
-        if np.array_equal(before, labels):
-            break
-    return labels
-
-
-def _as_pairs(bonds: Iterable[tuple[int, int]]) -> np.ndarray:
-    return np.array(sorted((min(pair), max(pair)) for pair in bonds), dtype=np.int64).reshape(-1, 2)
-
-
 def _pairs_without(n_atoms: int, bonds: np.ndarray) -> np.ndarray:
     """(n_pairs, 2) all pairs of atoms but the bonds."""
     free = np.triu(np.ones((n_atoms, n_atoms), dtype=bool), k=1)
@@ -263,5 +233,5 @@ def _distances(positions: np.ndarray, pairs: np.ndarray, cells: np.ndarray | Non
     """(n_frames, n_pairs) distances in Angstrom, of nearest images where cells are given."""
     vectors = positions[:, pairs[:, 0]] - positions[:, pairs[:, 1]]
     if cells is not None:
-        vectors = vectors - np.rint(vectors @ np.linalg.inv(cells)) @ cells
+        vectors = nearest_image(vectors, cells)
     return np.sqrt(np.einsum("fpx,fpx->fp", vectors, vectors))

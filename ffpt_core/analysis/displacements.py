@@ -8,6 +8,8 @@ import numpy as np
 
 from ffpt_core.analysis.liquids import cells
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import NANOMETRE
+from ffpt_core.structure.periodic import unwrap
 
 if TYPE_CHECKING:
     import mdtraj
@@ -22,9 +24,7 @@ _CHUNK = 4_000_000
 def unwrapped(trajectory: mdtraj.Trajectory) -> tuple[np.ndarray, float]:
     """Positions without jumps at the faces of the cell, and the longest step between two frames.
 
-    Steps are those to the nearest image, added up. Coordinates that were never wrapped stay as they are. In a box
-    that changes, this is the scheme that keeps the dynamics (von Buelow, Bullerjahn and Hummer, J. Chem. Phys. 153,
-    021101, 2020).
+    See ffpt_core.structure.periodic.unwrap.
 
     Returns:
         (n_frames, n_atoms, 3) positions in Angstrom, and the longest step as a share of a lattice vector.
@@ -33,18 +33,13 @@ def unwrapped(trajectory: mdtraj.Trajectory) -> tuple[np.ndarray, float]:
         FfptError: there is no cell, or an atom moved by 0.4 of a lattice vector or more between two frames: then
             nobody can tell where it went.
     """
-    positions, boxes = 10.0 * np.asarray(trajectory.xyz, dtype=float), cells(trajectory)
-    steps = np.diff(positions, axis=0)
-    shares = steps @ np.linalg.inv(boxes[1:])
-    images = np.rint(shares)
-    longest = float(np.max(np.abs(shares - images), initial=0.0))
+    positions, longest = unwrap(NANOMETRE * np.asarray(trajectory.xyz, dtype=float), cells(trajectory))
     if longest >= LONGEST_STEP:
         raise FfptError(
             f"atoms move by up to {longest:.2f} of a lattice vector between two frames, too far to unwrap: save frames "
             "more often, or say that the coordinates are unwrapped if they are"
         )
-    steps -= images @ boxes[1:]
-    return np.concatenate([positions[:1], positions[:1] + np.cumsum(steps, axis=0)]), longest
+    return positions, longest
 
 
 def without_drift(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:

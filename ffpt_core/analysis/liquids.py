@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.analysis.criterion import find_bonds, molecules
 from ffpt_core.base.errors import FfptError
+from ffpt_core.structure import periodic
+from ffpt_core.structure.graph import find_bonds, molecules
 
 if TYPE_CHECKING:
     import mdtraj
@@ -33,8 +34,7 @@ def half_width(trajectory: mdtraj.Trajectory) -> float:
 
     Up to there the nearest image of an atom is the only one, so that spheres can be counted whole.
     """
-    # The rows of the transposed inverse are normal to the faces, one over their distance long.
-    return float(0.5 / np.linalg.norm(np.linalg.inv(cells(trajectory)), axis=1).max())
+    return float(periodic.half_width(cells(trajectory)).min())
 
 
 def symbols(topology: mdtraj.Topology) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.structure.graph import hanging, neighbours_of, reachable
+from ffpt_core.structure.graph import MoleculeGraph
 
 LENGTHS = np.round(np.arange(0.60, 3.2001, 0.05), 4)
 """Default bond lengths and contact distances in Angstrom."""
@@ -92,18 +92,18 @@ def scan_bond(
     Raises:
         FfptError: i and j are not bonded, or not in the molecule.
     """
-    neighbours = neighbours_of(atoms, bonds, (i, j))
-    if j not in neighbours[i]:
+    graph = _graph(atoms, bonds, (i, j))
+    if j not in graph.neighbours[i]:
         raise FfptError(f"atoms {i} and {j} are not bonded; scan_contact brings together any two atoms")
     direction, start_value = _direction(atoms.positions[i], atoms.positions[j])
-    beyond = reachable(neighbours, j, without=i)
+    beyond = graph.reachable(j, without=i)
     values = np.array(list(lengths), dtype=float)
-    if i in reachable(neighbours, j, without_edge=(i, j)):
-        parts = (hanging(neighbours, i, j), hanging(neighbours, j, i))
+    if graph.in_ring(i, j):
+        parts = (graph.hanging(i, j), graph.hanging(j, i))
         shares = [(parts[0], -0.5), (parts[1], 0.5)]
         note = "ring bond: both atoms move apart along it, each with what hangs on it alone"
     else:
-        rest = set(reachable(neighbours, i, without=j))
+        rest = graph.reachable(i, without=j)
         part, sign = (beyond, 1.0) if len(beyond) <= len(rest) else (rest, -1.0)
         shares, note = [(part, sign)], ""
 
@@ -131,10 +131,10 @@ def scan_angle(
     Raises:
         FfptError: j is not bonded to both, or the three are part of one ring.
     """
-    neighbours = neighbours_of(atoms, bonds, (i, j, k))
-    if i not in neighbours[j] or k not in neighbours[j]:
+    graph = _graph(atoms, bonds, (i, j, k))
+    if i not in graph.neighbours[j] or k not in graph.neighbours[j]:
         raise FfptError(f"angle {i}-{j}-{k}: atom {j} is not bonded to both others")
-    sides = turning_sides(neighbours, i, j, k)
+    sides = turning_sides(graph, i, j, k)
     if not sides:
         raise FfptError(f"angle {i}-{j}-{k} is part of a ring: neither side can turn about atom {j}")
     end = min(sides, key=lambda one: len(sides[one]))
@@ -151,11 +151,11 @@ def scan_angle(
     return _scan("angle", (i, j, k), atoms, np.array(list(degrees), dtype=float), start_value, moved, displace)
 
 
-def turning_sides(neighbours: list[set[int]], i: int, j: int, k: int) -> dict[int, set[int]]:
+def turning_sides(graph: MoleculeGraph, i: int, j: int, k: int) -> dict[int, set[int]]:
     """The terminal fragments of the angle i-j-k that can turn about j, by their atom next to it (k first)."""
-    sides = {end: reachable(neighbours, end, without=j) for end in (k, i)}
+    sides = {end: graph.reachable(end, without=j) for end in (k, i)}
     # A fragment that comes back to the central atom by another way is part of a ring and cannot turn.
-    return {end: fragment for end, fragment in sides.items() if len(neighbours[j] & fragment) == 1}
+    return {end: fragment for end, fragment in sides.items() if len(graph.neighbours[j] & fragment) == 1}
 
 
 def scan_dihedral(
@@ -175,14 +175,14 @@ def scan_dihedral(
     Raises:
         FfptError: the four are not bonded in this order, or j-k is part of a ring.
     """
-    neighbours = neighbours_of(atoms, bonds, (i, j, k, m))
-    if j not in neighbours[i] or k not in neighbours[j] or m not in neighbours[k]:
+    graph = _graph(atoms, bonds, (i, j, k, m))
+    if j not in graph.neighbours[i] or k not in graph.neighbours[j] or m not in graph.neighbours[k]:
         raise FfptError(f"dihedral {i}-{j}-{k}-{m}: these atoms are not bonded in this order")
-    if j in reachable(neighbours, k, without_edge=(j, k)):
+    if graph.in_ring(j, k):
         raise FfptError(f"dihedral {i}-{j}-{k}-{m}: the bond {j}-{k} is part of a ring and cannot turn")
     start_value = _signed(atoms.get_dihedral(i, j, k, m))
     axis, _ = _direction(atoms.positions[j], atoms.positions[k])
-    far, near = reachable(neighbours, k, without=j), reachable(neighbours, j, without=k)
+    far, near = graph.reachable(k, without=j), graph.reachable(j, without=k)
     part, sign = (far, 1.0) if len(far) <= len(near) else (near, -1.0)
     moved, centre = sorted(part), atoms.positions[j]
 
@@ -213,11 +213,11 @@ def scan_contact(
     Raises:
         FfptError: the two are bonded, or not in the system.
     """
-    neighbours = neighbours_of(atoms, bonds, (i, j))
-    if j in neighbours[i]:
+    graph = _graph(atoms, bonds, (i, j))
+    if j in graph.neighbours[i]:
         raise FfptError(f"atoms {i} and {j} are bonded; scan_bond changes their distance")
     direction, start_value = _direction(atoms.positions[i], atoms.positions[j])
-    mine, other = reachable(neighbours, i), reachable(neighbours, j)
+    mine, other = graph.reachable(i), graph.reachable(j)
     note = ""
     if j in mine:
         part = {j} if atoms.get_masses()[j] <= atoms.get_masses()[i] else {i}
@@ -254,6 +254,12 @@ def _scan(
         displace(geometry.positions, float(value))
         geometries.append(geometry)
     return Scan(kind, indices, values, geometries, start, float(start_value), tuple(moved), note)
+
+
+def _graph(atoms: Atoms, bonds: np.ndarray | None, named: tuple[int, ...]) -> MoleculeGraph:
+    graph = MoleculeGraph(atoms, bonds)
+    graph.check(named)
+    return graph
 
 
 def _direction(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, float]:

@@ -11,6 +11,7 @@ import numpy as np
 from ffpt_core.analysis import style
 from ffpt_core.analysis.blocks import jackknife_error
 from ffpt_core.base.errors import FfptError
+from ffpt_core.structure.periodic import nearest_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,8 +191,7 @@ def _distance_chunks(positions: np.ndarray, box: np.ndarray | None) -> Any:
     for start in range(0, len(positions), step):
         vectors = positions[start : start + step, first] - positions[start : start + step, second]
         if box is not None:
-            cell = box[start : start + step]
-            vectors = vectors - np.rint(vectors @ np.linalg.inv(cell)) @ cell
+            vectors = nearest_image(vectors, box[start : start + step])
         yield np.linalg.norm(vectors, axis=-1)
 
 

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.datasets import Dataset
+from ffpt_core.structure.periodic import nearest_image
 
 _TRIES = 2000
 """Random places that a molecule is offered before its box counts as full."""
@@ -147,7 +148,7 @@ def _placed(
             centres = rng.uniform(0.0, edge, (len(waiting), 1, 3))
             trial = centres + np.einsum("bij,baj->bai", turn, shapes[waiting, which])
             others = placed[waiting, :which].reshape(len(waiting), -1, 3)
-            distances = np.linalg.norm(_nearest_image(trial[:, :, None] - others[:, None], edge), axis=-1)
+            distances = np.linalg.norm(nearest_image(trial[:, :, None] - others[:, None], edge * np.eye(3)), axis=-1)
             fits = distances.min(axis=(1, 2), initial=np.inf) >= min_distance
             placed[waiting[fits], which], turns[waiting[fits], which] = trial[fits], turn[fits]
             waiting = waiting[~fits]
@@ -166,13 +167,9 @@ def _contacts(positions: np.ndarray, edge: float, wall: Wall) -> tuple[np.ndarra
     n_boxes, n_molecules, n_atoms, _ = positions.shape
     flat = positions.reshape(n_boxes, -1, 3)
     of = np.repeat(np.arange(n_molecules), n_atoms)
-    vectors = _nearest_image(flat[:, :, None] - flat[:, None], edge)
+    vectors = nearest_image(flat[:, :, None] - flat[:, None], edge * np.eye(3))
     distances = np.linalg.norm(vectors, axis=-1)
     overlap = np.where(of[:, None] != of, np.clip(wall.reach - distances, 0.0, None), 0.0)
     energies = 0.25 * wall.stiffness * (overlap**2).sum(axis=(1, 2))  # every pair is there twice
     strength = wall.stiffness * overlap / np.where(overlap > 0, distances, 1.0)
     return energies, np.einsum("bij,bijk->bik", strength, vectors).reshape(positions.shape)
-
-
-def _nearest_image(vectors: np.ndarray, edge: float) -> np.ndarray:
-    return vectors - edge * np.rint(vectors / edge)

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ffpt_core.analysis.criterion import molecules
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_path
 from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets import Dataset
+from ffpt_core.structure.graph import molecules
 from ffpt_core.structure.periodic import wrap_molecules
 from ffpt_core.teachers.teacher import Teacher, import_openmm
 

@@ -184,13 +184,13 @@ class NeighbourList:
         self._translations = None
 
     def _holds(self, positions: np.ndarray) -> bool:
-        """See ffpt_core.structure.pairs.still_complete, which this is in numpy."""
+        """Whether the present list still holds every pair: see ffpt_core.structure.pairs.list_holds."""
         if positions.shape != self._positions.shape or self.builds == 0:
             return False
         old = self._positions if self._deformation is None else self._positions @ self._deformation
         moved = np.subtract(positions, old, out=self._moved)
         farthest = np.sqrt(np.einsum("ax,ax->a", moved, moved).max(initial=0.0))
-        return bool(2 * farthest + (self.cutoff + self.skin) * self._strain <= self.skin)  # False if it is NaN
+        return tensor_pairs.list_holds(float(farthest), self._strain, self.cutoff, self.skin)
 
     def _build(self, positions: np.ndarray) -> None:
         self._pairs, self._shifts = self._find(positions, self._cell, self.pbc, self.cutoff + self.skin)

@@ -212,15 +212,30 @@ def find_pairs(
     return _in_order(torch.cat(keys), torch.cat(shifts), n_atoms)
 
 
-def still_complete(
-    positions: Tensor, cell: Tensor, old_positions: Tensor, old_inverse: Tensor, cutoff: float, skin: float
-) -> bool:
+def list_holds(farthest: float, strain: float, cutoff: float, skin: float) -> bool:
     """Whether a list of the pairs closer than cutoff + skin still holds all pairs closer than cutoff.
 
     With a deformation A of the cell, an atom is where A took it, x_old A, or up to e away from there. A pair that is
     not in the list was at least cutoff + skin apart, so that it is now at least (1 - |A - 1|)(cutoff + skin) - 2e
     apart, |A - 1| being the Frobenius norm. In a cell that stays, this is the usual rule: no atom has moved by more
     than skin/2. Atoms that were moved into another cell count as moved.
+
+    Args:
+        farthest: e, Angstrom.
+        strain: |A - 1|.
+        cutoff: Angstrom.
+        skin: Angstrom.
+
+    Returns:
+        False also where a number is not finite.
+    """
+    return 2.0 * farthest + (cutoff + skin) * strain <= skin
+
+
+def still_complete(
+    positions: Tensor, cell: Tensor, old_positions: Tensor, old_inverse: Tensor, cutoff: float, skin: float
+) -> bool:
+    """list_holds for positions and a cell as tensors.
 
     Args:
         positions: (n_atoms, 3) Angstrom, now.
@@ -237,4 +252,5 @@ def still_complete(
     strain = torch.linalg.matrix_norm(deformation - torch.eye(3, dtype=cell.dtype, device=cell.device))
     moved = positions - old_positions @ deformation
     farthest = torch.sqrt(torch.amax((moved * moved).sum(1)))
-    return bool(2.0 * farthest + (cutoff + skin) * strain <= skin)
+    both = torch.stack([farthest, strain]).cpu()  # a GPU is waited for once
+    return list_holds(float(both[0]), float(both[1]), cutoff, skin)

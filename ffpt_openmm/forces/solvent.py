@@ -10,6 +10,7 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import NANOMETRE
+from ffpt_core.structure.periodic import nearest_image
 
 if TYPE_CHECKING:
     import openmm
@@ -76,7 +77,7 @@ def solvate(teacher: Teacher, box: float = 2.5) -> Solvated:
 
 def _distance(molecule: np.ndarray, solute: np.ndarray, box: float) -> float:
     vectors = molecule[:, None] - solute[None]
-    return float(np.linalg.norm(vectors - box * np.rint(vectors / box), axis=-1).min())
+    return float(np.linalg.norm(nearest_image(vectors, box * np.eye(3)), axis=-1).min())
 
 
 def _append_rigid(solute: openmm.System, solvent: openmm.System) -> openmm.System:

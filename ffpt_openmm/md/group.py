@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ffpt_core.analysis.criterion import molecules
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, read_json
 from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
+from ffpt_core.structure.graph import molecules
 from ffpt_openmm.md.biasing import PLAIN, Sampling
 from ffpt_openmm.md.dcd import to_hdf5
 from ffpt_openmm.md.folder import RunFolder, criterion_of, read_structure

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.analysis.criterion import find_bonds
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import fingerprint, read_json
 from ffpt_core.base.units import NANOMETRE
+from ffpt_core.structure.graph import find_bonds
 from ffpt_core.structure.periodic import make_whole
 from ffpt_openmm.md.folder import RunFolder, read_structure
 

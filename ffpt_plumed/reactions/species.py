@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from ffpt_core.analysis.criterion import Failure
 from ffpt_core.base.errors import FfptError
+from ffpt_core.structure.graph import molecules
 from ffpt_plumed.reactions.records import Reaction, State
 
 BOND_LENGTHS: Mapping[frozenset[str], float] = {
@@ -65,11 +65,11 @@ def _bonded(symbols: Sequence[str], positions: np.ndarray) -> np.ndarray:
 
 
 def _name(symbols: Sequence[str], graph: np.ndarray) -> str:
-    matrix = np.zeros((len(symbols),) * 2, dtype=bool)
-    matrix[np.triu_indices(len(symbols), 1)] = graph
-    count, labels = connected_components(matrix, directed=False)
-    parts = (Counter(symbol for symbol, label in zip(symbols, labels, strict=True) if label == k) for k in range(count))
-    return _joined(parts)
+    labels = molecules(len(symbols), np.transpose(np.triu_indices(len(symbols), 1))[graph])
+    parts: dict[int, Counter[str]] = {}
+    for symbol, label in zip(symbols, labels.tolist(), strict=True):
+        parts.setdefault(label, Counter())[symbol] += 1
+    return _joined(parts.values())
 
 
 def _joined(parts: Any) -> str:

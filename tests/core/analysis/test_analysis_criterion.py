@@ -8,8 +8,8 @@ from ase import Atoms
 from ase.build import molecule
 
 from ffpt_core.analysis import Failure, StabilityCriterion
-from ffpt_core.analysis.criterion import find_bonds, molecules
 from ffpt_core.base.errors import FfptError
+from ffpt_core.structure.graph import find_bonds, molecules
 
 
 @pytest.fixture

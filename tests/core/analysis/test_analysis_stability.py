@@ -10,7 +10,6 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
-from ffpt_core.analysis.criterion import find_bonds
 from ffpt_core.analysis.stability import (
     FailureTime,
     StabilityCriterion,
@@ -23,6 +22,7 @@ from ffpt_core.analysis.stability import (
 from ffpt_core.analysis.trajectories import read_state
 from ffpt_core.base.errors import FfptError
 from ffpt_core.datasets.run_folders import Replica, read_run
+from ffpt_core.structure.graph import find_bonds
 from ffpt_core.structure.trajectory_files import dcd_times, load_trajectory
 
 mdtraj = pytest.importorskip("mdtraj")

@@ -13,10 +13,10 @@ from ase.calculators.morse import MorsePotential
 
 from ffpt_core.analysis.audit import HoleRules, audit, audit_scans, find_holes
 from ffpt_core.analysis.audit_plot import plot_audits
-from ffpt_core.analysis.criterion import find_bonds
 from ffpt_core.analysis.scan_energies import ScanResult, evaluate_scan, plot_scans
 from ffpt_core.analysis.scans import Scan, scan_angle, scan_bond, scan_contact, scan_dihedral
 from ffpt_core.base.errors import FfptError
+from ffpt_core.structure.graph import find_bonds
 
 
 class Harmonic(Calculator):

@@ -12,10 +12,10 @@ from ase import Atoms
 from ase.build import molecule
 from typer.testing import CliRunner
 
-from ffpt_core.analysis.criterion import find_bonds
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.analyze import analyze
 from ffpt_core.cli.arguments import atom_indices, labelled, labelled_once, read_geometry
+from ffpt_core.structure.graph import find_bonds
 
 mdtraj = pytest.importorskip("mdtraj")
 
