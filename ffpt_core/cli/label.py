@@ -41,25 +41,25 @@ def label(
     # Small molecules gain nothing from threads, and on a busy machine threads that wait for each other lose
     # orders of magnitude. The libraries of tblite and pyscf read this when they are loaded, below.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from joblib import cpu_count
-
     from ffpt_core.base.files import read_json
-    from ffpt_core.base.runs import parts_folder
+    from ffpt_core.base.runs import Parts
+    from ffpt_core.base.workers import available_cores
     from ffpt_core.datasets import DatasetWarning, read
     from ffpt_core.sampling.labelling import Job
     from ffpt_core.sampling.labelling import label as run
 
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
-    continued = parts_folder(output).is_dir()
+    parts = Parts(output)
+    continued = parts.begun
     with warnings.catch_warnings():
         # The reader says that there are no labels; that is why they are made here.
         warnings.filterwarnings("ignore", message=".*no (energies|forces) found", category=DatasetWarning)
         data = read(frames, length_unit=length_unit, energy_unit=energy_unit)
     work = Job(data, calculator, charge, multiplicity, skip_failed)
     if continued:
-        console.print(f"continuing with what is in {parts_folder(output)}", highlight=False)
-    labelled = run(work, output, jobs=jobs or cpu_count())
+        console.print(f"continuing with what is in {parts.folder}", highlight=False)
+    labelled = run(work, output, jobs=jobs or available_cores())
     failed = read_json(output.with_suffix(".json"))["failed"]
     note = f"; {len(failed)} of {len(data)} failed and were left out" if failed else ""
     console.print(f"{output}: {len(labelled):,} frames labelled with {labelled.level}{note}", highlight=False)

@@ -40,7 +40,7 @@ def water_box(
       ffpt data water-box -o water/ --train 1000 --test 2000 --seed 1
     """
     from ffpt_core.base.progress import console
-    from ffpt_core.base.runs import parts_folder
+    from ffpt_core.base.runs import Parts
     from ffpt_core.sampling.trajectory import Dynamics
     from ffpt_core.sampling.water_box import WaterBox, make_water_box
 
@@ -57,8 +57,9 @@ def water_box(
         equilibration=equilibration,
         seed=seed,
     )
-    if parts_folder(output).is_dir():
-        console.print(f"continuing with what is in {parts_folder(output)}", highlight=False)
+    parts = Parts(output)
+    if parts.begun:
+        console.print(f"continuing with what is in {parts.folder}", highlight=False)
     made = make_water_box(settings, output)
     for name, dataset in made.items():
         console.print(f"{output / name}.npz: {len(dataset):,} frames, {dataset.level}", highlight=False)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.files import atomic_path, read_json, write_json
+from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.progress import progress_bar
-from ffpt_core.base.runs import open_parts, parts_folder
+from ffpt_core.base.runs import Parts
+from ffpt_core.base.workers import open_executor
 from ffpt_core.datasets import Dataset
 from ffpt_core.potentials.sources import Resolved, resolve
-from ffpt_core.sampling.labelling_chunks import CHUNK_FRAMES, ChunkResult, end_with_parent, label_chunk
+from ffpt_core.sampling.labelling_chunks import CHUNK_FRAMES, ChunkResult, label_chunk
 
 
 @dataclass(frozen=True)
@@ -88,23 +86,19 @@ def label(job: Job, output: str | os.PathLike[str] | None = None, jobs: int = 1,
     """
     if len(job.frames) == 0:
         raise FfptError("there are no frames to label")
-    if jobs < 1:
-        raise FfptError(f"at least one job is needed, not {jobs}")
     identity = job.identity()
     _check_electrons(job)
     if output is None:
         return _assembled(job, identity, _results(job, identity, None, jobs, quiet))[0]
-    output = Path(output)
-    done = _finished(output, identity, job.skip_failed)
-    folder = parts_folder(output)
-    if done is not None:
-        shutil.rmtree(folder, ignore_errors=True)  # left by a kill between the record and the end
-        return done
-    open_parts(folder, identity)
-    dataset, failed = _assembled(job, identity, _results(job, identity, folder, jobs, quiet))
-    dataset.save(output)
-    write_json(output.with_suffix(".json"), {**_record(job, identity, failed), "output": dataset.fingerprint})
-    shutil.rmtree(folder)
+    output, parts = Path(output), Parts(output)
+    with parts.held():
+        dataset = _finished(output, parts, identity, job.skip_failed)
+        if dataset is None:
+            parts.claim(identity)
+            dataset, failed = _assembled(job, identity, _results(job, identity, parts, jobs, quiet))
+            dataset.save(output)
+            write_json(output.with_suffix(".json"), {**_record(job, identity, failed), "output": dataset.fingerprint})
+        parts.remove()
     return dataset
 
 
@@ -134,7 +128,7 @@ def _record(job: Job, identity: dict[str, Any], failed: dict[int, str]) -> dict[
     }
 
 
-def _finished(output: Path, identity: dict[str, Any], skip_failed: bool) -> Dataset | None:
+def _finished(output: Path, parts: Parts, identity: dict[str, Any], skip_failed: bool) -> Dataset | None:
     """The finished output of this very job, or None where there is none yet."""
     if not output.exists():
         return None
@@ -144,99 +138,92 @@ def _finished(output: Path, identity: dict[str, Any], skip_failed: bool) -> Data
         dataset = Dataset.load(output)
         if dataset.fingerprint == record.get("output"):
             return dataset
-    if parts_folder(output).is_dir():
+    if parts.begun:
         return None  # killed between the data set and its record: written again
     raise FfptError(f"{output} is there already and comes from another input: remove it or choose another name")
 
 
-def _read_part(path: Path) -> ChunkResult | None:
-    """A finished chunk, or None: not there, or damaged by something else than us, and calculated again."""
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            failed = dict(zip(data["failed"].tolist(), data["reasons"].tolist(), strict=True))
-            return ChunkResult(data["energies"], data["forces"], failed)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+@dataclass(frozen=True)
+class _Chunk:
+    """Some frames in a row of a job.
+
+    Args:
+        job: with these frames only.
+        first: index of the first of them in the whole job.
+        parts: where their labels are kept, or None.
+    """
+
+    job: Job
+    first: int
+    parts: Parts | None
+
+    @property
+    def name(self) -> str:
+        """Of the part."""
+        return f"{self.first:09d}"
 
 
-def _write_part(path: Path, result: ChunkResult) -> None:
-    with atomic_path(path) as temporary:
-        np.savez(
-            temporary,
+def _read(parts: Parts | None, name: str) -> ChunkResult | None:
+    """A finished chunk."""
+    found = None if parts is None else parts.read(name, "energies", "forces", "failed", "reasons")
+    if found is None:
+        return None
+    failed = dict(zip(found["failed"].tolist(), found["reasons"].tolist(), strict=True))
+    return ChunkResult(found["energies"], found["forces"], failed)
+
+
+def _label(chunk: _Chunk) -> ChunkResult:
+    """Label a chunk and keep its labels."""
+    job = chunk.job
+    result = label_chunk(job.frames, job.calculator, job.charge, job.multiplicity, chunk.first, job.skip_failed)
+    if chunk.parts is not None:
+        chunk.parts.write(
+            chunk.name,
             energies=result.energies,
             forces=result.forces,
             failed=np.array(list(result.failed), dtype=np.int64),
             reasons=np.array(list(result.failed.values()), dtype=str),
         )
+    return result
 
 
-def _work(job: Job, start: int, stop: int, path: Path | None) -> tuple[int, ChunkResult]:
-    """Label frames start to stop and write them to path."""
-    result = label_chunk(job.frames, job.calculator, job.charge, job.multiplicity, start, job.skip_failed)
-    if path is not None:
-        _write_part(path, result)
-    return start, result
-
-
-def _work_apart(job: Job, start: int, stop: int, path: Path | None) -> tuple[int, ChunkResult]:
-    """_work in a process of its own."""
-    end_with_parent()
-    return _work(job, start, stop, path)
-
-
-def _results(job: Job, identity: dict[str, Any], folder: Path | None, jobs: int, quiet: bool) -> dict[int, ChunkResult]:
-    """All chunks by their first frame: those that are there already, and the others calculated."""
+def _results(job: Job, identity: dict[str, Any], parts: Parts | None, jobs: int, quiet: bool) -> list[ChunkResult]:
+    """All chunks in order: those that are there already, and the others calculated."""
     total, size = len(job.frames), identity["chunk"]
     results: dict[int, ChunkResult] = {}
-    todo: list[tuple[int, int, Path | None]] = []
-    for start in range(0, total, size):
-        path = None if folder is None else folder / f"{start:09d}.npz"
-        known = None if path is None else _read_part(path)
+    missing: list[int] = []
+    for first in range(0, total, size):
+        known = _read(parts, f"{first:09d}")
         if known is None or (known.failed and not job.skip_failed):
-            todo.append((start, min(start + size, total), path))
+            missing.append(first)
         else:
-            results[start] = known
+            results[first] = known
+    chunks = (_Chunk(replace(job, frames=job.frames[first : first + size]), first, parts) for first in missing)
+    # One thread each: with more, workers fight for cores, and sums may come out in another order.
+    executor = open_executor(min(jobs, max(1, len(missing))))
     bar = contextlib.nullcontext(_ignore) if quiet else progress_bar(f"Labelling with {identity['level']}", total)
     with bar as advance:
         advance(sum(len(result.energies) for result in results.values()))
-        for start, result in _calculated(job, todo, jobs):
-            results[start] = result
+        for index, result in executor.map(_label, chunks):
+            results[missing[index]] = result
             advance(len(result.energies))
-    return results
+    return [results[first] for first in sorted(results)]
 
 
 def _ignore(_: float) -> None:
     """Stands for the progress bar where there is none."""
 
 
-def _calculated(job: Job, todo: list[tuple[int, int, Path | None]], jobs: int) -> Iterator[tuple[int, ChunkResult]]:
-    """Label chunks here or in workers, in whatever order they get done."""
-    pieces = ((replace(job, frames=job.frames[start:stop]), start, stop, path) for start, stop, path in todo)
-    if jobs == 1 or len(todo) <= 1:
-        for piece in pieces:
-            yield _work(*piece)
-        return
-    from joblib import Parallel, delayed, parallel_config
-
-    # One thread each: with more, workers fight for cores, and sums may come out in another order.
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = Parallel(n_jobs=min(jobs, len(todo)), return_as="generator_unordered", batch_size=1)
-        yield from parallel(delayed(_work_apart)(*piece) for piece in pieces)
-
-
-def _assembled(job: Job, identity: dict[str, Any], results: dict[int, ChunkResult]) -> tuple[Dataset, dict[int, str]]:
+def _assembled(job: Job, identity: dict[str, Any], results: list[ChunkResult]) -> tuple[Dataset, dict[int, str]]:
     """The labelled data set, and the frames that failed with their reasons."""
-    ordered = [results[start] for start in sorted(results)]
-    failed = {index: reason for result in ordered for index, reason in sorted(result.failed.items())}
+    failed = {index: reason for result in results for index, reason in sorted(result.failed.items())}
     if len(failed) == len(job.frames):
         index, reason = next(iter(failed.items()))
         raise FfptError(f"all {len(failed)} frames failed; frame {index}: {reason}")
     kept = np.array([index for index in range(len(job.frames)) if index not in failed])
     frames = job.frames if not failed else job.frames[kept]
-    energies = np.concatenate([result.energies for result in ordered])[kept]
-    forces = np.concatenate([result.forces for result in ordered])
+    energies = np.concatenate([result.energies for result in results])[kept]
+    forces = np.concatenate([result.forces for result in results])
     if failed:
         forces = forces[np.isin(np.repeat(np.arange(len(job.frames)), job.frames.n_atoms), kept)]
     dataset = Dataset(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from subprocess import SubprocessError
@@ -80,22 +77,6 @@ def _single_point(atoms: Atoms, calculator: Calculator) -> tuple[float, np.ndarr
     if forces.shape != (len(atoms), 3) or not np.isfinite(forces).all():
         raise FfptError(f"{type(calculator).__name__} gave forces that are not finite")
     return energy, forces
-
-
-@lru_cache(maxsize=1)
-def end_with_parent() -> None:
-    """End this worker process soon after the process that started it.
-
-    A worker of joblib outlives a parent that was killed, and waits for work that never comes.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def label_chunk(

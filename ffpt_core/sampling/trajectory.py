@@ -6,16 +6,14 @@ with noise of its own. So a run that goes on from the last segment on disk gives
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.files import atomic_path
+from ffpt_core.base.runs import Parts
 from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets import Dataset
 from ffpt_core.structure.graph import molecules
@@ -83,8 +81,8 @@ class Trajectory:
         interval: ps between frames.
         equilibration: ps before the first.
         seed: (n,) words: velocities and the noise of each segment.
-        folder: where segments are kept.
-        name: their file names begin with it.
+        parts: where segments are kept.
+        name: the names of their parts begin with it.
 
     Raises:
         FfptError: fewer than one frame; times that are not whole numbers of steps.
@@ -98,7 +96,7 @@ class Trajectory:
         interval: float,
         equilibration: float,
         seed: tuple[int, ...],
-        folder: Path,
+        parts: Parts,
         name: str,
     ) -> None:
         if n_frames < 1:
@@ -106,7 +104,7 @@ class Trajectory:
         self.teacher, self.dynamics, self.n_frames = teacher, dynamics, n_frames
         self.stride = dynamics.steps(interval, "interval between frames")
         self.equilibration = dynamics.steps(equilibration, "equilibration") if equilibration else 0
-        self.seed, self.folder, self.name = seed, folder, name
+        self.seed, self.parts, self.name = seed, parts, name
         self.per_segment = max(1, round(SEGMENT / interval))
         self._molecules = molecules(len(teacher.atoms), teacher.bonds)
 
@@ -122,12 +120,12 @@ class Trajectory:
         segments: list[Segment] = []
         for start in range(0, self.n_frames, self.per_segment):
             frames = min(self.per_segment, self.n_frames - start)
-            path = self.folder / f"{self.name}-{start:09d}.npz"
-            segment = _read(path, frames)
+            part = f"{self.name}-{start:09d}"
+            segment = self._read(part, frames)
             if segment is None:
                 state = segments[-1].end if segments else self._equilibrated()
                 segment = self._simulate(state, frames, len(segments) + 1)
-                _write(path, segment)
+                self.parts.write(part, **vars(segment))
             segments.append(segment)
             advance(frames)
         return self._dataset(segments)
@@ -165,8 +163,8 @@ class Trajectory:
 
     def _equilibrated(self) -> np.ndarray:
         """(2, n_atoms, 3) positions and velocities after the equilibration, kept on disk too."""
-        path = self.folder / f"{self.name}-equilibrated.npz"
-        segment = _read(path, 0)
+        part = f"{self.name}-equilibrated"
+        segment = self._read(part, 0)
         if segment is not None:
             return segment.end
         mm, context = import_openmm(), self._context(0)
@@ -176,7 +174,7 @@ class Trajectory:
         context.getIntegrator().step(self.equilibration)
         end = self._state(context)
         nothing = np.empty((0, *end.shape[1:]))
-        _write(path, Segment(nothing, np.empty(0), nothing, end))
+        self.parts.write(part, **vars(Segment(nothing, np.empty(0), nothing, end)))
         return end
 
     def _simulate(self, state: np.ndarray, n_frames: int, number: int) -> Segment:
@@ -199,19 +197,8 @@ class Trajectory:
             positions = wrap_molecules(positions, self.teacher.atoms.cell.array / NANOMETRE, self._molecules)
         return np.stack([positions, state.getVelocities(asNumpy=True)._value])
 
-
-def _write(path: Path, segment: Segment) -> None:
-    with atomic_path(path) as temporary:
-        np.savez(temporary, **vars(segment))
-
-
-def _read(path: Path, n_frames: int) -> Segment | None:
-    """A finished segment, or None: not there, or damaged by something else than us, and simulated again."""
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            segment = Segment(**{name: saved[name] for name in ("positions", "energies", "forces", "end")})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return segment if len(segment.positions) == n_frames else None
+    def _read(self, part: str, n_frames: int) -> Segment | None:
+        """A finished segment of so many frames, or None."""
+        saved = self.parts.read(part, "positions", "energies", "forces", "end")
+        segment = None if saved is None else Segment(**saved)
+        return segment if segment is not None and len(segment.positions) == n_frames else None

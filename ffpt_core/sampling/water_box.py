@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from ffpt_core import __version__
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.progress import progress_bar
-from ffpt_core.base.runs import open_parts, parts_folder
+from ffpt_core.base.runs import Parts
 from ffpt_core.datasets import Dataset
 from ffpt_core.sampling.trajectory import Dynamics, Trajectory
 from ffpt_core.teachers import Teacher
@@ -77,17 +76,27 @@ def make_water_box(settings: WaterBox, folder: Path) -> dict[str, Dataset]:
     Raises:
         FfptError: settings that make no sense; a folder or unfinished work of other settings; a disk that is full.
     """
-    identity = settings.identity()
-    trajectories = _trajectories(settings, parts_folder(folder))
+    identity, parts = settings.identity(), Parts(folder)
+    trajectories = _trajectories(settings, parts)
     record_path = folder / "water-box.json"
-    if record_path.is_file():
-        if read_json(record_path).get("input") != identity:
-            raise FfptError(f"{folder} holds a water box of other settings: choose another folder")
-        shutil.rmtree(parts_folder(folder), ignore_errors=True)  # left by a kill between the record and the end
-        return {name: Dataset.load(folder / f"{name}.npz") for name in trajectories}
-    if folder.is_dir() and not parts_folder(folder).is_dir() and any(folder.iterdir()):
-        raise FfptError(f"{folder} holds something else: choose another folder")
-    open_parts(parts_folder(folder), identity)
+    with parts.held():
+        if record_path.is_file():
+            if read_json(record_path).get("input") != identity:
+                raise FfptError(f"{folder} holds a water box of other settings: choose another folder")
+            parts.remove()  # left by a kill between the record and the end
+            return {name: Dataset.load(folder / f"{name}.npz") for name in trajectories}
+        if not parts.begun and folder.is_dir() and any(folder.iterdir()):
+            raise FfptError(f"{folder} holds something else: choose another folder")
+        parts.claim(identity)
+        made = _make(settings, trajectories, folder, record_path)
+        parts.remove()
+    return made
+
+
+def _make(
+    settings: WaterBox, trajectories: dict[str, Trajectory], folder: Path, record_path: Path
+) -> dict[str, Dataset]:
+    """Simulate and write; the record comes last."""
     made: dict[str, Dataset] = {}
     started = time.process_time()
     for name, trajectory in trajectories.items():
@@ -101,7 +110,7 @@ def make_water_box(settings: WaterBox, folder: Path) -> dict[str, Dataset]:
     record = {
         "format": "ffpt-water-box",
         "ffpt_version": __version__,
-        "input": identity,
+        "input": settings.identity(),
         "reference": reference.record,
         "units": {"density": "g/cm3", "cutoff": "Angstrom", "temperature": "K", "friction": "1/ps", "timestep": "fs",
                   "interval": "ps", "equilibration": "ps"},
@@ -109,7 +118,6 @@ def make_water_box(settings: WaterBox, folder: Path) -> dict[str, Dataset]:
         "cpu_seconds_of_this_call": time.process_time() - started,
     }  # fmt: skip
     write_json(record_path, record)
-    shutil.rmtree(parts_folder(folder))
     return made
 
 
@@ -120,7 +128,7 @@ def _at(teacher: Teacher, frames: Dataset) -> Teacher:
     return dataclasses.replace(teacher, atoms=atoms)
 
 
-def _trajectories(settings: WaterBox, parts: Path) -> dict[str, Trajectory]:
+def _trajectories(settings: WaterBox, parts: Parts) -> dict[str, Trajectory]:
     """The trajectory of each set that has frames."""
     made = {}
     for which, (name, frames, interval) in enumerate(

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
-from ffpt_core.base.runs import parts_folder
+from ffpt_core.base.runs import Parts
 from ffpt_core.base.units import KCAL_PER_MOL
 from ffpt_core.cli.main import make_app
 from ffpt_core.datasets import Dataset, fetch, read
@@ -93,7 +93,7 @@ def test_a_killed_run_continues_exactly(tmp_path) -> None:
     }
     command = [sys.executable, "-c", _SCRIPT]
     process = subprocess.Popen([*command, tmp_path / "killed"], env=environment, stderr=subprocess.DEVNULL)
-    parts, patience = parts_folder(tmp_path / "killed"), time.monotonic() + 200
+    parts, patience = Parts(tmp_path / "killed").folder, time.monotonic() + 200
     while len(list(parts.glob("train-0*.npz"))) < 3:
         assert process.poll() is None
         assert time.monotonic() < patience
