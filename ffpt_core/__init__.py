@@ -12,12 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.version import __version__
 
 if TYPE_CHECKING:
-    from ffpt_core import reference
     from ffpt_core.potentials.network_potential import Potential, load
+    from ffpt_core.potentials.newtonnet import reference
 
-__version__ = "0.1.0"
 __all__ = ["FfptError", "Potential", "__version__", "load", "reference"]
 
 

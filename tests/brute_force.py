@@ -8,7 +8,7 @@ import numpy as np
 
 
 def every_pair(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> list[tuple[int, ...]]:
-    """(first, second, n_1, n_2, n_3) of each pair closer than cutoff, sorted, as ffpt_core.structure.neighbours lists them.
+    """(first, second, n_1, n_2, n_3) of each pair closer than cutoff, sorted, as structure.neighbours lists them.
 
     cell: (3, 3) Angstrom, invertible; its vectors along directions that are not periodic only have to span space.
     """

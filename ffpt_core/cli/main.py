@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ffpt_core import __version__
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import console
+from ffpt_core.base.version import __version__
 from ffpt_core.cli.notes import notes
 
 VERBS = ("teacher", "rattle", "label", "data", "train", "evaluate", "scan", "export", "analyze", "report", "demo")

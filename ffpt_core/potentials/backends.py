@@ -14,7 +14,7 @@ from ffpt_core.potentials.newtonnet.cpp import FusedEvaluator, load_kernel
 from ffpt_core.potentials.newtonnet.triton import why_no_triton_for
 
 KERNELS: tuple[str, ...] = ("auto", "fused", "triton", "torch")
-"""What evaluates a network: C++ on a CPU (ffpt_core.potentials.newtonnet.cpp), Triton on a GPU (ffpt_core.potentials.newtonnet.triton), PyTorch anywhere."""
+"""What evaluates a network: newtonnet.cpp on a CPU, newtonnet.triton on a GPU, PyTorch anywhere."""
 
 _log = logging.getLogger(__name__)
 

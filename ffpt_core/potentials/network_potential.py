@@ -203,7 +203,7 @@ class Potential(nn.Module):
 
     def record(self) -> dict[str, Any]:
         """The JSON record that every saved or exported file carries."""
-        from ffpt_core import __version__
+        from ffpt_core.base.version import __version__
 
         return {
             "format": FORMAT,

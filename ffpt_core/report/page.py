@@ -101,7 +101,7 @@ def render(report: Report, folder: Path, beside: Path | None = None) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of ffpt and of what its results rest on, and the machine."""
-    from ffpt_core import __version__
+    from ffpt_core.base.version import __version__
 
     found = {"ffpt": __version__, "Python": platform.python_version()}
     for name in _PACKAGES:

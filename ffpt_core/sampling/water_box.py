@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ffpt_core import __version__
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.base.runs import Parts
+from ffpt_core.base.version import __version__
 from ffpt_core.datasets import Dataset
 from ffpt_core.sampling.trajectory import Dynamics, Trajectory
 from ffpt_core.teachers import Teacher

@@ -3,8 +3,8 @@
     teacher = ffpt_core.teachers.aspirin()
     energies, forces = teacher.energies_and_forces(positions)   # eV, eV/Angstrom
 
-GAFF-2.11 teachers of other molecules: ``ffpt_core.teachers.gaff.build.gaff_teacher``. Water, one molecule or a periodic box:
-``ffpt_core.teachers.water``.
+GAFF-2.11 teachers of other molecules: ``ffpt_core.teachers.gaff.build.gaff_teacher``. Water, one molecule or a periodic
+box: ``ffpt_core.teachers.water``.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffpt_core import __version__
 from ffpt_core.analysis.style import save_figure
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.progress import console
+from ffpt_core.base.version import __version__
 from ffpt_core.datasets import Dataset, Split, fit_shifts, random_split, read, shift_energies
 from ffpt_core.potentials.backends import choose_kernel
 from ffpt_core.potentials.network_potential import Potential, load

@@ -41,8 +41,8 @@ def create_force(
         potential: a Potential, or the path of its file; with TorchForce also that of an export.
         topology: the particles of the System, or of one copy, in order.
         backend: "torchforce", "pythonforce", or "auto": on a CPU PythonForce, the faster one there by far where
-            a C++ compiler is installed (ffpt_core.potentials.newtonnet.cpp); TorchForce where that is missing or there is a GPU, if it
-            loads. An export is always for TorchForce.
+            a C++ compiler is installed (ffpt_core.potentials.newtonnet.cpp); TorchForce where that is missing or
+            there is a GPU, if it loads. An export is always for TorchForce.
         atoms: indices of the atoms that the potential acts on, each once; None: all of them.
         periodic: evaluate in the periodic box; None: where the topology has one.
         replicas: copies of the topology that the System holds, one after the other. Copies do not see each other,

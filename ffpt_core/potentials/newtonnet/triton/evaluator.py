@@ -29,8 +29,8 @@ _HOST_SEARCH_UP_TO = 1000
 class TritonEvaluator:
     """A potential for a fixed list of atoms, or for many copies of it that do not see each other, on its GPU.
 
-    Called as ffpt_core.potentials.newtonnet.cpp.FusedEvaluator, with the same results. One evaluation is one CUDA graph, positions in,
-    energies and forces out: the host starts it and waits for its end.
+    Called as ffpt_core.potentials.newtonnet.cpp.FusedEvaluator, with the same results. One evaluation is one CUDA
+    graph, positions in, energies and forces out: the host starts it and waits for its end.
 
     Args:
         potential: what to evaluate; its weights are copied.

@@ -1,7 +1,7 @@
 """The Triton kernels: energies and forces of NewtonNet in about twenty launches.
 
-Letters are those of DESIGN and ffpt_core.potentials.newtonnet.network: W1..W6, We, Wu, phi, m, e2, f. What differs from the equations as
-they are written down, with the same results:
+Letters are those of ffpt_core.potentials.newtonnet.network: W1..W6, We, Wu, phi, m, e2, f. What differs from the
+equations as they are written down, with the same results:
 
 - Sums over neighbours come before W4: f_i += W4 sum_j silu(W3 m_ij) u_ij, a product over atoms instead of pairs.
 - Sums go over the pairs of an atom in a fixed order, without atomic additions: results repeat bit for bit.
