@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from ffpt_core.analysis.liquid_stability import CONTACT
 from ffpt_core.cli import liquid
 from ffpt_core.cli.diffusion import diffusion
 from ffpt_core.cli.geometry import geometry
@@ -72,6 +71,7 @@ def stability(
       ffpt analyze stability "from scratch=md/scratch" md/tuned -o analysis/
       ffpt analyze stability md/water --rdf-reference water.npz -o analysis/
     """
+    from ffpt_core.analysis.liquid_stability import CONTACT
     from ffpt_core.analysis.stability import compare, plot_survival, replica_failure, survival
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.analysis.trajectories import criterion_for

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffpt_core.analysis.self_diffusion import PER_SECOND
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.runs import (
     Box,
@@ -111,6 +110,8 @@ def diffusion(
 
 
 def _entry(one: Diffusion, correction: float | None) -> dict[str, Any]:
+    from ffpt_core.analysis.self_diffusion import PER_SECOND
+
     if correction is None:
         return one.to_dict()
     return one.to_dict() | {
@@ -120,6 +121,8 @@ def _entry(one: Diffusion, correction: float | None) -> dict[str, Any]:
 
 
 def _row(label: str, one: Diffusion, correction: float | None, to_reference: tuple[float, float] | None) -> list[str]:
+    from ffpt_core.analysis.self_diffusion import PER_SECOND
+
     return [
         label,
         f"{PER_SECOND * one.coefficient:.3f} ± {PER_SECOND * one.error:.3f}",

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.files import write_json
 from ffpt_core.base.progress import console
 
 
@@ -55,6 +54,7 @@ def rattle(
       ffpt rattle H O H2 O2 OH H2O HO2 H2O2 -o combustion-qforce.npz --weight H=1 --weight H2O2=8
     """
     from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.files import write_json
     from ffpt_core.sampling.mixtures import rattle_mixture
     from ffpt_core.sampling.rattle import rattle_and_label
     from ffpt_core.teachers import load_teachers

@@ -93,7 +93,7 @@ def test_a_circle_is_found() -> None:
 @pytest.mark.parametrize("start", ["ffpt_core", "ffpt_openmm", "ffpt_plumed", "ffpt_core.cli.main"])
 def test_what_is_light_loads_nothing_heavy(start: str) -> None:
     """import ffpt_core and ffpt --help must not wait seconds for imports that they do not need."""
-    heavy = ["torch", "lightning", "openmm", "mdtraj", "matplotlib", "scipy", "ase", "numpy"]
+    heavy = ["torch", "lightning", "openmm", "mdtraj", "matplotlib", "scipy", "ase", "numpy", "rdkit"]
     code = f"""
         import sys, {start}
         if {start == "ffpt_core.cli.main"}: assert ffpt_core.cli.main.main(["--help"]) == 0

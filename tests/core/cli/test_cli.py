@@ -123,16 +123,6 @@ def test_evaluate_writes_data_and_picture(tmp_path: Path) -> None:
     assert (tmp_path / "evaluate.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_command_starts_without_torch() -> None:
-    """ffpt --help must not wait seconds for imports that it does not need."""
-    code = (
-        "import sys; from ffpt_core.cli.main import make_app; make_app()\n"
-        "print([name for name in ('torch', 'openmm', 'mdtraj', 'matplotlib') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 def test_core_imports_without_openmm_and_plumed() -> None:
     code = (
         "import sys\n"
