@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import NANOMETRE
 from ffpt_core.structure import periodic
 from ffpt_core.structure.graph import find_bonds, molecules
 
@@ -26,7 +27,7 @@ def cells(trajectory: mdtraj.Trajectory) -> np.ndarray:
     vectors = trajectory.unitcell_vectors
     if vectors is None or not np.all(np.abs(np.linalg.det(vectors)) > 0):
         raise FfptError("the trajectory has no cell: give the edges of its box in Angstrom")
-    return 10.0 * np.asarray(vectors, dtype=float)
+    return NANOMETRE * np.asarray(vectors, dtype=float)
 
 
 def half_width(trajectory: mdtraj.Trajectory) -> float:
@@ -48,9 +49,9 @@ def molecule_labels(trajectory: mdtraj.Trajectory) -> np.ndarray:
     if bonds:
         return molecules(trajectory.n_atoms, np.array(bonds))
     vectors = trajectory.unitcell_vectors
-    cell = None if vectors is None else 10.0 * vectors[0]
+    cell = None if vectors is None else NANOMETRE * vectors[0]
     numbers = [atom.element.atomic_number for atom in trajectory.topology.atoms]
-    frame = Atoms(numbers, positions=10.0 * trajectory.xyz[0], cell=cell, pbc=cell is not None)
+    frame = Atoms(numbers, positions=NANOMETRE * trajectory.xyz[0], cell=cell, pbc=cell is not None)
     return molecules(trajectory.n_atoms, find_bonds(frame))
 
 
@@ -132,6 +133,6 @@ def dataset_trajectory(dataset: Dataset) -> mdtraj.Trajectory:
     ]
     for first, second in find_bonds(Atoms(numbers, positions=positions[0], cell=boxes[0], pbc=True)):
         topology.add_bond(members[first], members[second])
-    trajectory = mdtraj.Trajectory(positions / 10.0, topology)
-    trajectory.unitcell_vectors = np.asarray(boxes) / 10.0
+    trajectory = mdtraj.Trajectory(positions / NANOMETRE, topology)
+    trajectory.unitcell_vectors = np.asarray(boxes) / NANOMETRE
     return trajectory

@@ -10,6 +10,7 @@ import numpy as np
 from ffpt_core.analysis.liquids import cells, molecule_labels, symbols
 from ffpt_core.analysis.structure import BIN
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import NANOMETRE
 
 if TYPE_CHECKING:
     import mdtraj
@@ -69,7 +70,7 @@ def pair_counts(trajectory: mdtraj.Trajectory, pairs: np.ndarray, edges: np.ndar
     if not np.isfinite(trajectory.xyz).all():
         raise FfptError("g(r) needs finite positions: cut the trajectory before its failure")
     n_bins = len(edges) - 1
-    scale = 10.0 * n_bins / edges[-1]  # bins per nm
+    scale = NANOMETRE * n_bins / edges[-1]  # bins per nm
     step = max(1, _CHUNK // len(pairs))
     for start in range(0, len(trajectory), step):
         part = trajectory[start : start + step]

@@ -12,6 +12,7 @@ from ffpt_core.analysis.blocks import jackknife_error
 from ffpt_core.analysis.liquids import half_width, same_system, symbols
 from ffpt_core.analysis.pair_counts import bin_edges, check_edges, element_pairs, pair_counts, shells, volumes
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.results import Cell, Result, Table
 
 if TYPE_CHECKING:
     import mdtraj
@@ -227,3 +228,27 @@ def rdf_error(found: RadialDistribution, reference: RadialDistribution) -> RdfEr
         integral=mae * r_max,
         r_max=r_max,
     )
+
+
+def rdf_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Peaks of g(r) and errors against the reference, from the rdf.json of ``ffpt analyze rdf``."""
+    rows: list[list[Cell]] = []
+    for label, distributions in record["distributions"].items():
+        for pair, one in distributions.items():
+            top = max(range(len(one["g"])), key=one["g"].__getitem__)
+            centre = (one["edges_angstrom"][top] + one["edges_angstrom"][top + 1]) / 2
+            error = record["errors"].get(label, {}).get(pair)
+            mae = None if error is None else f"{error['mae']:.3f} ± {error['error']:.3f}"
+            chance = None if error is None else f"{error['floor']:.3f}"
+            rows.append([label, pair, f"{one['g'][top]:.2f} at {centre:.2f} Å", mae, chance, one["n_frames"]])
+    columns = ["Run", "Pair", "Peak of g(r)", "MAE of g(r)", "By chance", "Frames"]
+    return Table(columns=columns, rows=rows, caption=caption or "Pairs of different molecules.")
+
+
+RDF = Result(
+    title="Radial distribution functions",
+    file="rdf.json",
+    table=rdf_table,
+    pictures=(("rdf.png", "g(r) of different molecules, and its difference from the reference."),),
+)
+"""The analysis ``rdf``: radial distribution functions of liquids."""

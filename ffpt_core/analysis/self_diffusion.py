@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase import units as ase_units
 
 from ffpt_core.analysis.displacements import square_displacements, unwrapped, without_drift
 from ffpt_core.analysis.liquids import cells, frame_spacing, same_system
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.results import Cell, Result, Table, decimals
+from ffpt_core.base.units import BOLTZMANN, JOULE, METRE, MILLI, NANOMETRE, SECOND
 
 if TYPE_CHECKING:
     import mdtraj
 
-PER_SECOND = 10.0
+PER_SECOND = 1e9 * SECOND / METRE**2
 """1 Angstrom^2/ps in 1e-9 m^2/s."""
 
 YEH_HUMMER = 2.837297
@@ -169,9 +170,9 @@ def yeh_hummer(temperature: float, viscosity: float, edge: float) -> float:
     """
     if not (temperature > 0 and viscosity > 0 and edge > 0):
         raise FfptError("the correction of Yeh and Hummer needs a positive temperature, viscosity and box")
-    thermal = ase_units._k * temperature  # J
-    metres2_per_second = YEH_HUMMER * thermal / (6.0 * np.pi * 1e-3 * viscosity * 1e-10 * edge)
-    return float(metres2_per_second * 1e8)
+    # eV ps/Angstrom^3
+    resistance = 6.0 * np.pi * MILLI * viscosity * JOULE * SECOND / METRE**3
+    return float(YEH_HUMMER * BOLTZMANN * temperature / (resistance * edge))
 
 
 def finite_size(found: Diffusion, temperature: float, viscosity: float) -> float:
@@ -201,7 +202,7 @@ def _travelled(trajectory: mdtraj.Trajectory, is_unwrapped: bool, remove_drift: 
     """Unwrapped positions in Angstrom, and the longest step."""
     if not np.isfinite(trajectory.xyz).all():
         raise FfptError("diffusion needs finite positions: cut the trajectory before its failure")
-    positions, longest = (10.0 * trajectory.xyz.astype(float), 0.0) if is_unwrapped else unwrapped(trajectory)
+    positions, longest = (NANOMETRE * trajectory.xyz.astype(float), 0.0) if is_unwrapped else unwrapped(trajectory)
     if remove_drift:
         masses = np.array([atom.element.mass for atom in trajectory.topology.atoms])
         positions = without_drift(positions, masses)
@@ -263,3 +264,36 @@ def _is_cubic(cell: np.ndarray) -> bool:
     edges = np.linalg.norm(cell, axis=1)
     cosines = (cell @ cell.T) / np.outer(edges, edges) - np.eye(3)
     return bool(np.ptp(edges) < 0.01 * edges.mean() and np.abs(cosines).max() < 0.01)
+
+
+def diffusion_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Diffusion coefficients, from the diffusion.json of ``ffpt analyze diffusion``."""
+    rows: list[list[Cell]] = []
+    for label, one in record["diffusion"].items():
+        ratio = record["ratios"].get(label)
+        rows.append(
+            [
+                label,
+                f"{one['coefficient_1e-9_m2_per_s']:.2f} ± {one['error_1e-9_m2_per_s']:.2f}",
+                decimals(one.get("corrected_coefficient_1e-9_m2_per_s")),
+                None if ratio is None else f"{ratio['ratio']:.2f} ± {ratio['error']:.2f}",
+                f"{one['window_ps'][0]:g} to {one['window_ps'][1]:g}",
+                f"{sum(one['lengths_ps']):.1f}",
+            ]
+        )
+    columns = ["Run", "D (1e-9 m²/s)", "Infinite box", "Over the reference", "Fit (ps)", "Length of all (ps)"]
+    return Table(
+        columns=columns,
+        rows=rows,
+        caption=caption
+        or "In the box; in an infinite one by the correction of Yeh and Hummer, where a viscosity was given.",
+    )
+
+
+DIFFUSION = Result(
+    title="Diffusion",
+    file="diffusion.json",
+    table=diffusion_table,
+    pictures=(("diffusion.png", "Mean square displacements and the fitted lines."),),
+)
+"""The analysis ``diffusion``: self-diffusion coefficients of liquids."""

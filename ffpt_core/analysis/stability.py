@@ -12,6 +12,8 @@ import numpy as np
 from ffpt_core.analysis import style
 from ffpt_core.analysis.criterion import Failure, StabilityCriterion
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.results import Cell, Result, Table, with_sign_of_angstrom
+from ffpt_core.base.units import NANOMETRE, NANOSECOND
 
 if TYPE_CHECKING:
     import mdtraj
@@ -99,7 +101,7 @@ class Survival:
             "n_replicas": self.n_replicas,
             "n_failed": self.n_failed,
             "watched_ps": self.watched,
-            "failures_per_ns": 1000.0 * self.n_failed / self.watched if self.watched else None,
+            "failures_per_ns": NANOSECOND * self.n_failed / self.watched if self.watched else None,
             "median_ps": self.median,
             "confidence": self.confidence,
             "times_ps": self.times,
@@ -124,7 +126,7 @@ def time_to_failure(trajectory: mdtraj.Trajectory, criterion: StabilityCriterion
     if not len(trajectory):
         raise FfptError(f"{name or 'the trajectory'} has no frames")
     cells = trajectory.unitcell_vectors
-    failure = criterion.check(10.0 * trajectory.xyz, None if cells is None else 10.0 * cells)
+    failure = criterion.check(NANOMETRE * trajectory.xyz, None if cells is None else NANOMETRE * cells)
     if failure is None:
         return FailureTime(float(trajectory.time[-1]), None, "", True, name)
     return FailureTime(float(trajectory.time[failure.frame]), failure.frame, failure.reason, False, name)
@@ -247,3 +249,36 @@ def _draw(axes: Axes, curve: Survival, label: str, colour: str) -> None:
     watched = np.array([failure.time for failure in curve.failures if failure.censored])
     at = fraction[np.searchsorted(times[:-1], watched, side="right") - 1]
     axes.plot(watched, at, linestyle="none", marker="|", markersize=7, markeredgewidth=1.4, color=colour)
+
+
+def stability_table(stability: Mapping[str, Any], caption: str = "") -> Table:
+    """Failures of each set of replicas, from the stability.json of ``ffpt analyze stability``."""
+    rows: list[list[Cell]] = []
+    for label, curve in stability["survival"].items():
+        failed = sorted((one for one in curve["replicas"] if not one["censored"]), key=lambda one: one["time"])
+        first = f"{failed[0]['time']:.2f}" if failed else None
+        alive = f"{curve['fraction'][-1]:.2f} ({curve['lower'][-1]:.2f} to {curve['upper'][-1]:.2f})"
+        why = with_sign_of_angstrom(failed[0]["reason"]) if failed else None
+        total = f"{curve['watched_ps']:,.1f}"
+        rows.append([label, f"{curve['n_failed']} of {curve['n_replicas']}", first, total, alive, why])
+    rules = stability.get("criterion", {})
+    stretch = next((rule["max_stretch_angstrom"] for rule in rules.values()), 0.5)
+    caption = caption or (
+        f"Replicas that failed: a bond off by more than {stretch:g} Å, two atoms colliding, or coordinates not finite; "
+        "fraction alive by Kaplan-Meier with 95 % confidence limits."
+    )
+    columns = ["Potential", "Failed", "First failure (ps)", "Watched (ps)", "Alive at the end", "First reason"]
+    return Table(columns=columns, rows=rows, caption=caption)
+
+
+STABILITY = Result(
+    title="Stability",
+    file="stability.json",
+    table=stability_table,
+    pictures=(
+        ("stability.png", "Kaplan-Meier survival of the replicas with 95 % confidence limits."),
+        ("stability-rdf.png", "Error of g(r) in a sliding window of time."),
+    ),
+    stage="dynamics",
+)
+"""The analysis ``stability``: when each replica stops being physical."""

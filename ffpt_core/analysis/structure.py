@@ -11,6 +11,7 @@ import numpy as np
 from ffpt_core.analysis import style
 from ffpt_core.analysis.blocks import jackknife_error
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.results import Cell, Result, Table, decimals
 from ffpt_core.structure.periodic import nearest_image
 
 if TYPE_CHECKING:
@@ -236,3 +237,28 @@ def _draw_difference(axes: Axes, found: DistanceDistribution, truth: DistanceDis
     spread = np.sqrt(np.nan_to_num(found.error) ** 2 + np.nan_to_num(truth.error) ** 2)
     axes.fill_between(found.centres, difference - spread, difference + spread, color=colour, alpha=0.3, linewidth=0)
     axes.plot(found.centres, difference, color=colour, linewidth=0.9)
+
+
+def distances_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Errors of h(r), from the h-of-r.json of ``ffpt analyze h-of-r``."""
+    rows: list[list[Cell]] = [
+        [
+            label,
+            f"{error['mae']:.3f} ± {error['error']:.3f}",
+            decimals(error["floor"], 3),
+            record["distributions"][label]["n_frames"],
+        ]
+        for label, error in record["errors"].items()
+    ]
+    columns = ["Potential", "MAE of h(r)", "Two halves of the reference", "Frames"]
+    reference = record["reference"].removesuffix(" (reference)")
+    return Table(columns=columns, rows=rows, caption=caption or f"Integral error of h(r) against {reference}.")
+
+
+H_OF_R = Result(
+    title="Structure",
+    file="h-of-r.json",
+    table=distances_table,
+    pictures=(("h-of-r.png", "Distribution of interatomic distances, and its difference from the reference."),),
+)
+"""The analysis ``h-of-r``: distances between all atoms, against those of reference frames."""

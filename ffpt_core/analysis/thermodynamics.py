@@ -12,6 +12,7 @@ from ffpt_core.analysis import style
 from ffpt_core.analysis.blocks import block_error
 from ffpt_core.base import units
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.results import Cell, Result, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +88,7 @@ def thermodynamics(
     if kept.sum() < 3:
         raise FfptError(f"{name or 'the state table'} has {kept.sum()} rows after {skip:g} ps: three are needed")
     times, temperatures = table[TIME][kept], table[TEMPERATURE][kept]
-    energies = 1000.0 * units.KJ_PER_MOL * table[TOTAL][kept] / n_atoms
+    energies = units.KJ_PER_MOL * table[TOTAL][kept] / n_atoms / units.MILLI
     slope, offset = np.polyfit(times - times[0], energies - energies[0], 1)
     energies = energies - energies[0] - offset
     residual = energies - slope * (times - times[0])
@@ -152,3 +153,29 @@ def _averaged(times: np.ndarray, values: np.ndarray, points: int = 60) -> tuple[
     width = max(1, len(times) // points)
     kept = len(times) // width * width
     return times[:kept].reshape(-1, width).mean(axis=1), values[:kept].reshape(-1, width).mean(axis=1)
+
+
+def temperatures_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Temperature and energy drift of each replica, from the energy.json of ``ffpt analyze energy``."""
+    rows: list[list[Cell]] = [
+        [
+            label,
+            run["name"],
+            f"{run['temperature_k']:.1f} ± {run['temperature_error_k']:.1f}",
+            None if run["target_k"] is None else f"{run['target_k']:g}",
+            f"{run['drift_mev_per_atom_per_ps']:.3f} ± {run['drift_error_mev_per_atom_per_ps']:.3f}".replace("-", "−"),
+        ]
+        for label, group in record.items()
+        for run in group
+    ]
+    columns = ["Potential", "Replica", "Temperature (K)", "Thermostat (K)", "Energy drift (meV/atom/ps)"]
+    return Table(columns=columns, rows=rows, caption=caption or "Temperature, and slope of the total energy.")
+
+
+ENERGY = Result(
+    title="Temperature and energy",
+    file="energy.json",
+    table=temperatures_table,
+    pictures=(("energy.png", "Temperature and energy."),),
+)
+"""The analysis ``energy``: mean temperature, and drift of the total energy."""

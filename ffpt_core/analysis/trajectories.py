@@ -12,6 +12,7 @@ from ase import Atoms
 
 from ffpt_core.analysis.criterion import StabilityCriterion
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import NANOMETRE
 
 
 def count_atoms(topology: str | os.PathLike[str]) -> int:
@@ -81,9 +82,9 @@ def criterion_for(
     except (OSError, ValueError, RuntimeError) as error:
         raise FfptError(f"cannot read the topology {topology}: {error}") from error
     if reference is None:
-        cell = None if frame.unitcell_vectors is None else 10.0 * frame.unitcell_vectors[0]
+        cell = None if frame.unitcell_vectors is None else NANOMETRE * frame.unitcell_vectors[0]
         numbers = [atom.element.atomic_number for atom in frame.topology.atoms]
-        reference = Atoms(numbers, positions=10.0 * frame.xyz[0], cell=cell, pbc=cell is not None)
+        reference = Atoms(numbers, positions=NANOMETRE * frame.xyz[0], cell=cell, pbc=cell is not None)
     if len(reference) != frame.n_atoms:
         raise FfptError(f"the reference geometry has {len(reference)} atoms and {topology} {frame.n_atoms}")
     bonds = [(bond[0].index, bond[1].index) for bond in frame.topology.bonds]

@@ -11,6 +11,8 @@ import numpy as np
 from ffpt_core.analysis import style
 from ffpt_core.analysis.liquids import same_system, water_molecules
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.results import Cell, Result, Table
+from ffpt_core.base.units import NANOMETRE
 
 if TYPE_CHECKING:
     import mdtraj
@@ -95,7 +97,7 @@ def water_geometry(trajectories: mdtraj.Trajectory | Sequence[mdtraj.Trajectory]
     water = water_molecules(replicas[0])
     periodic = replicas[0].unitcell_vectors is not None
     pairs = np.concatenate([water[:, [0, 1]], water[:, [0, 2]]])
-    bonds = np.concatenate([10.0 * mdtraj.compute_distances(one, pairs, periodic) for one in replicas])
+    bonds = np.concatenate([NANOMETRE * mdtraj.compute_distances(one, pairs, periodic) for one in replicas])
     angles = np.concatenate([np.degrees(mdtraj.compute_angles(one, water[:, [1, 0, 2]], periodic)) for one in replicas])
     times = np.concatenate([one.time for one in replicas]).astype(float)
     limits = np.linspace(times.min(), times.max(), max(1, min(n_windows, len(times))) + 1)
@@ -174,3 +176,32 @@ def _limits(found: Iterable[WaterGeometry], what: str, edges: np.ndarray) -> tup
     highest = max(float(getattr(one, f"{what}_max").max()) for one in found)
     margin = 0.1 * (highest - lowest) + edges[1] - edges[0]
     return max(edges[0], lowest - margin), min(edges[-1], highest + margin)
+
+
+def water_geometry_table(record: Mapping[str, Any], caption: str = "") -> Table:
+    """Bonds and angles of water, from the geometry.json of ``ffpt analyze geometry``."""
+    rows: list[list[Cell]] = []
+    for label, one in record.items():
+        bond, angle = one["bond_angstrom"], one["angle_degrees"]
+        rows.append(
+            [
+                label,
+                f"{bond['mean']:.3f} ± {bond['std']:.3f}",
+                f"{bond['min']:.2f} to {bond['max']:.2f}",
+                f"{angle['mean']:.1f} ± {angle['std']:.1f}",
+                f"{angle['min']:.0f} to {angle['max']:.0f}",
+            ]
+        )
+    columns = ["Run", "O-H (Å)", "O-H, range", "H-O-H (degrees)", "H-O-H, range"]
+    return Table(
+        columns=columns, rows=rows, caption=caption or "Mean, spread and extremes over all molecules and frames."
+    )
+
+
+GEOMETRY = Result(
+    title="Bonds and angles of water",
+    file="geometry.json",
+    table=water_geometry_table,
+    pictures=(("geometry.png", "O-H bonds and H-O-H angles over time."),),
+)
+"""The analysis ``geometry``: bonds and angles of water over time."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     import mdtraj
     import numpy as np
 
-    from ffpt_core.analysis.stability import Survival
-
 analyze = typer.Typer(no_args_is_help=True, help="Analyse MD runs: stability, structure, diffusion, energy.")
 
 Frames: TypeAlias = "list[np.ndarray]"
@@ -72,10 +70,9 @@ def stability(
       ffpt analyze stability md/water --rdf-reference water.npz -o analysis/
     """
     from ffpt_core.analysis.liquid_stability import CONTACT
-    from ffpt_core.analysis.stability import compare, plot_survival, replica_failure, survival
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.stability import STABILITY, compare, plot_survival, replica_failure, survival
     from ffpt_core.analysis.trajectories import criterion_for
-    from ffpt_core.base.files import write_json
     from ffpt_core.cli.arguments import read_geometry
 
     groups = replicas_by_label(runs, topology, has_begun, box=box)
@@ -88,6 +85,7 @@ def stability(
         settings = {"max_stretch": max_stretch, "min_distance": min_distance}
         criteria[label] = criterion_for(replicas[0].topology, geometry, **settings)
     record: dict[str, Any] = {"criterion": {label: criterion.to_dict() for label, criterion in criteria.items()}}
+    figures = {}
     if rdf_reference is None:
         failures = {
             label: [replica_failure(one, criteria[label], frame_interval) for one in replicas]
@@ -97,7 +95,9 @@ def stability(
         truth = liquid.drift_truth(rdf_reference, topology, frame_interval, box)
         liquids = liquid.failures(groups, criteria, truth, window, max_rdf_error, frame_interval)
         failures = {label: [one.first for one in group] for label, group in liquids.items()}
-        record |= liquid.write_drift(liquids, window, max_rdf_error, rdf_reference, output)
+        record |= liquid.drift_record(liquids, window, max_rdf_error, rdf_reference)
+        figures = liquid.drift_figures(liquids, max_rdf_error)
+        show(liquid.drift_table(liquids))
     curves = {label: survival(group) for label, group in failures.items()}
     labels = list(curves)
     pairs = [(first, second) for index, first in enumerate(labels) for second in labels[index + 1 :]]
@@ -105,15 +105,7 @@ def stability(
         "survival": {label: curve.to_dict() for label, curve in curves.items()},
         "log_rank_p": {f"{first} / {second}": compare(curves[first], curves[second]) for first, second in pairs},
     }
-    write_json(output / "stability.json", record)
-    save_figure(plot_survival(curves), output / "stability.png")
-    show(
-        ("run", "failed", "first failure (ps)", "watched (ps)"),
-        [
-            (label, f"{curve.n_failed} of {curve.n_replicas}", _first_failure(curve), f"{curve.watched:.1f}")
-            for label, curve in curves.items()
-        ],
-    )
+    show(write_analysis(STABILITY, record, {"stability.png": plot_survival(curves)} | figures, output))
 
 
 @analyze.command("h-of-r")
@@ -135,10 +127,9 @@ def h_of_r(
     Example:
       ffpt analyze h-of-r md/tuned --reference test.xyz --skip 5 -o analysis/
     """
-    from ffpt_core.analysis.structure import distance_distribution, distribution_error, plot_distances
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.structure import H_OF_R, distance_distribution, distribution_error, plot_distances
     from ffpt_core.base.errors import FfptError
-    from ffpt_core.base.files import write_json
     from ffpt_core.base.progress import console
     from ffpt_core.cli.arguments import labelled
 
@@ -165,15 +156,7 @@ def h_of_r(
         },
         "errors": {label: error.to_dict() for label, error in errors.items()},
     }
-    write_json(output / "h-of-r.json", record)
-    save_figure(plot_distances(found, name, errors), output / "h-of-r.png")
-    show(
-        ("run", "frames", "MAE of h(r)", "floor"),
-        [
-            (label, str(found[label].n_frames), f"{error.mae:.4f} ± {error.error:.4f}", f"{error.floor:.4f}")
-            for label, error in errors.items()
-        ],
-    )
+    show(write_analysis(H_OF_R, record, {"h-of-r.png": plot_distances(found, name, errors)}, output))
 
 
 analyze.command("distances", hidden=True, help="Another name for h-of-r.")(h_of_r)
@@ -191,11 +174,10 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     Example:
       ffpt analyze energy md/nve32 md/nve64 -o analysis/
     """
-    from ffpt_core.analysis.style import save_figure
-    from ffpt_core.analysis.thermodynamics import Thermodynamics, plot_thermodynamics, thermodynamics
+    from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.thermodynamics import ENERGY, Thermodynamics, plot_thermodynamics, thermodynamics
     from ffpt_core.analysis.trajectories import count_atoms, read_state
     from ffpt_core.base.errors import FfptError
-    from ffpt_core.base.files import write_json
     from ffpt_core.base.progress import console
 
     found: dict[str, list[Thermodynamics]] = {}
@@ -215,21 +197,8 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
                 found.setdefault(label, []).append(run)
     if not found:
         raise left_out[0]
-    write_json(output / "energy.json", {label: [run.to_dict() for run in group] for label, group in found.items()})
-    save_figure(plot_thermodynamics(found), output / "energy.png")
-    show(
-        ("replica", "temperature (K)", "target (K)", "drift (meV/atom/ps)"),
-        [
-            (
-                f"{label}: {run.name}",
-                f"{run.temperature:.1f} ± {run.temperature_error:.1f}",
-                "-" if run.target is None else f"{run.target:g}",
-                f"{run.drift:.4f} ± {run.drift_error:.4f}",
-            )
-            for label, group in found.items()
-            for run in group
-        ],
-    )
+    record = {label: [run.to_dict() for run in group] for label, group in found.items()}
+    show(write_analysis(ENERGY, record, {"energy.png": plot_thermodynamics(found)}, output))
 
 
 def _reference_frames(source: str, topology: Path | None, frame_interval: float | None) -> tuple[Frames, Frames | None]:
@@ -245,16 +214,10 @@ def _reference_frames(source: str, topology: Path | None, frame_interval: float 
 
 def _frames(trajectories: Sequence[mdtraj.Trajectory]) -> tuple[Frames, Frames | None]:
     """Positions in Angstrom, and cells, of each trajectory."""
-    cells = [10.0 * one.unitcell_vectors for one in trajectories if one.unitcell_vectors is not None]
-    return [10.0 * one.xyz for one in trajectories], cells or None
+    from ffpt_core.base.units import NANOMETRE
 
-
-def _first_failure(curve: Survival) -> str:
-    failed = [failure for failure in curve.failures if not failure.censored]
-    if not failed:
-        return "-"
-    first = min(failed, key=lambda failure: failure.time)
-    return f"{first.time:.2f}, {first.reason}"
+    cells = [NANOMETRE * one.unitcell_vectors for one in trajectories if one.unitcell_vectors is not None]
+    return [NANOMETRE * one.xyz for one in trajectories], cells or None
 
 
 for verb in (rdf, diffusion, geometry):

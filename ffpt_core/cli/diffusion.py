@@ -67,8 +67,7 @@ def diffusion(
     """
     from ffpt_core.analysis import self_diffusion as analysis
     from ffpt_core.analysis.diffusion_plot import plot_diffusion
-    from ffpt_core.analysis.style import save_figure
-    from ffpt_core.base.files import write_json
+    from ffpt_core.analysis.registry import write_analysis
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled
 
@@ -101,11 +100,8 @@ def diffusion(
         "diffusion": {label: _entry(one, corrections.get(label)) for label, one in found.items()},
         "ratios": {label: {"ratio": value, "error": error} for label, (value, error) in ratios.items()},
     }
-    write_json(output / "diffusion.json", record)
-    save_figure(plot_diffusion(found, name, corrections), output / "diffusion.png")
     show(
-        ("run", "D (1e-9 m2/s)", "corrected", "D (A2/ps)", "fit (ps)", "exponent", "to reference"),
-        [_row(label, one, corrections.get(label), ratios.get(label)) for label, one in found.items()],
+        write_analysis(analysis.DIFFUSION, record, {"diffusion.png": plot_diffusion(found, name, corrections)}, output)
     )
 
 
@@ -118,20 +114,6 @@ def _entry(one: Diffusion, correction: float | None) -> dict[str, Any]:
         "finite_size_correction_1e-9_m2_per_s": PER_SECOND * correction,
         "corrected_coefficient_1e-9_m2_per_s": PER_SECOND * (one.coefficient + correction),
     }
-
-
-def _row(label: str, one: Diffusion, correction: float | None, to_reference: tuple[float, float] | None) -> list[str]:
-    from ffpt_core.analysis.self_diffusion import PER_SECOND
-
-    return [
-        label,
-        f"{PER_SECOND * one.coefficient:.3f} ± {PER_SECOND * one.error:.3f}",
-        "-" if correction is None else f"{PER_SECOND * (one.coefficient + correction):.3f}",
-        f"{one.coefficient:.4f} ± {one.error:.4f}",
-        f"{one.window[0]:g} to {one.window[1]:g}",
-        f"{one.exponent:.2f}",
-        "-" if to_reference is None else f"{to_reference[0]:.3f} ± {to_reference[1]:.3f}",
-    ]
 
 
 def _temperature(label: str, replicas: Sequence[Replica]) -> float:

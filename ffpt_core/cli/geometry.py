@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,9 +33,9 @@ def geometry(
     """
     import numpy as np
 
-    from ffpt_core.analysis.style import save_figure
-    from ffpt_core.analysis.water import plot_water_geometry, water_geometry
-    from ffpt_core.base.files import atomic_path, write_json
+    from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.water import GEOMETRY, plot_water_geometry, water_geometry
+    from ffpt_core.base.files import atomic_path
 
     found = {}
     for label, replicas in replicas_by_label(runs, topology, lambda one: one.has_frames, box=box).items():
@@ -46,18 +45,7 @@ def geometry(
     with atomic_path(output / "geometry.npz") as path:
         np.savez_compressed(path, allow_pickle=False, **arrays)
     record = {label: one.to_dict() for label, one in found.items()}
-    write_json(output / "geometry.json", record)
-    save_figure(plot_water_geometry(found), output / "geometry.png")
-    rows = [
-        (label, *(_range(one[what], digits) for what, digits in (("bond_angstrom", 3), ("angle_degrees", 1))))
-        for label, one in record.items()
-    ]
-    show(("run", "O-H (Å)", "H-O-H (degrees)"), rows)
-
-
-def _range(one: Mapping[str, float], digits: int) -> str:
-    values = {key: f"{value:.{digits}f}" for key, value in one.items()}
-    return f"{values['mean']}, spread {values['std']}, {values['min']} to {values['max']}"
+    show(write_analysis(GEOMETRY, record, {"geometry.png": plot_water_geometry(found)}, output))
 
 
 def _finite(trajectory: mdtraj.Trajectory) -> mdtraj.Trajectory:

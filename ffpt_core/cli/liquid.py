@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffpt_core.cli.rdf import read_rdfs, reference_trajectories
-from ffpt_core.cli.runs import show
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ffpt_core.analysis.criterion import StabilityCriterion
     from ffpt_core.analysis.liquid_stability import LiquidFailures
     from ffpt_core.analysis.rdf import RadialDistribution
+    from ffpt_core.base.results import Table
     from ffpt_core.datasets.run_folders import Replica
 
 RdfReference = Annotated[
@@ -62,28 +64,38 @@ def failures(
     return found
 
 
-def write_drift(
-    liquids: Mapping[str, Sequence[LiquidFailures]], window: float, threshold: float, source: str, output: Path
+def drift_record(
+    liquids: Mapping[str, Sequence[LiquidFailures]], window: float, threshold: float, source: str
 ) -> dict[str, Any]:
-    """Draw the errors of g(r) over time, print when each criterion failed; returns the part for stability.json."""
-    from ffpt_core.analysis.liquid_stability import plot_drift
-    from ffpt_core.analysis.style import save_figure
-
-    if any(len(one.drift.starts) for group in liquids.values() for one in group):
-        save_figure(plot_drift(liquids, threshold), output / "stability-rdf.png")
-    kinds = list(dict.fromkeys(kind for group in liquids.values() for one in group for kind in one.by_criterion))
-    rows = [
-        (f"{label}: {one.name}", *(_failure_cell(one, kind) for kind in kinds))
-        for label, group in liquids.items()
-        for one in group
-    ]
-    show(("first failure (ps)", *kinds), rows)
+    """The part for stability.json."""
     return {
         "rdf": {"reference": source, "window_ps": window, "max_error_angstrom": threshold},
         "liquid": {label: [one.to_dict() for one in group] for label, group in liquids.items()},
     }
 
 
-def _failure_cell(one: LiquidFailures, kind: str) -> str:
+def drift_figures(liquids: Mapping[str, Sequence[LiquidFailures]], threshold: float) -> dict[str, Figure]:
+    """The errors of g(r) over time, where there are any."""
+    from ffpt_core.analysis.liquid_stability import plot_drift
+
+    if not any(len(one.drift.starts) for group in liquids.values() for one in group):
+        return {}
+    return {"stability-rdf.png": plot_drift(liquids, threshold)}
+
+
+def drift_table(liquids: Mapping[str, Sequence[LiquidFailures]]) -> Table:
+    """When each replica failed by each criterion."""
+    from ffpt_core.base.results import Table
+
+    kinds = list(dict.fromkeys(kind for group in liquids.values() for one in group for kind in one.by_criterion))
+    rows = [
+        [f"{label}: {one.name}", *(_failure_cell(one, kind) for kind in kinds)]
+        for label, group in liquids.items()
+        for one in group
+    ]
+    return Table(["first failure (ps)", *kinds], rows)
+
+
+def _failure_cell(one: LiquidFailures, kind: str) -> str | None:
     failure = one.by_criterion.get(kind)
-    return "-" if failure is None or failure.censored else f"{failure.time:.2f}"
+    return None if failure is None or failure.censored else f"{failure.time:.2f}"

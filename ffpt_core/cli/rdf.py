@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -59,10 +58,9 @@ def rdf(
       ffpt analyze rdf tuned=md/ --reference water.npz --skip 5 -o analysis/
     """
     from ffpt_core.analysis.liquids import half_width
-    from ffpt_core.analysis.rdf import bin_edges, radial_distributions, rdf_error
+    from ffpt_core.analysis.rdf import RDF, bin_edges, radial_distributions, rdf_error
     from ffpt_core.analysis.rdf_plot import plot_rdfs
-    from ffpt_core.analysis.style import save_figure
-    from ffpt_core.base.files import write_json
+    from ffpt_core.analysis.registry import write_analysis
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled
 
@@ -97,21 +95,7 @@ def rdf(
         "distributions": {label: {pair: g.to_dict() for pair, g in one.items()} for label, one in found.items()},
         "errors": {label: {pair: e.to_dict() for pair, e in one.items()} for label, one in errors.items()},
     }
-    write_json(output / "rdf.json", record)
-    save_figure(plot_rdfs(found, name, errors), output / "rdf.png")
-    rows = [
-        (label, pair, f"{g.peak[1]:.2f} at {g.peak[0]:.2f} Å", *_error_cells(errors, label, pair))
-        for label, one in found.items()
-        for pair, g in one.items()
-    ]
-    show(("run", "pair", "peak", "MAE of g(r)", "by chance", "integral (Å)"), rows)
-
-
-def _error_cells(errors: Mapping[str, Mapping[str, Any]], label: str, pair: str) -> tuple[str, str, str]:
-    if pair not in errors.get(label, {}):
-        return "-", "-", "-"
-    error = errors[label][pair]
-    return f"{error.mae:.4f} ± {error.error:.4f}", f"{error.floor:.4f}", f"{error.integral:.3f}"
+    show(write_analysis(RDF, record, {"rdf.png": plot_rdfs(found, name, errors)}, output))
 
 
 def reference_trajectories(

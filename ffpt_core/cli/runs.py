@@ -14,6 +14,7 @@ from ffpt_core.base.errors import FfptError
 if TYPE_CHECKING:
     import mdtraj
 
+    from ffpt_core.base.results import Table
     from ffpt_core.datasets.run_folders import Replica
 
 Runs = Annotated[
@@ -137,13 +138,13 @@ def _replicas_at(path: str, topology: Path | None, box: str | None) -> list[Repl
     return [replace(one, box=edges) for one in replicas_at(path, topology)]
 
 
-def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table."""
-    from rich.table import Table
+def show(table: Table) -> None:
+    """Print a table; its caption says what the numbers are."""
+    from rich.table import Table as TerminalTable
 
     from ffpt_core.base.progress import console
 
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    shown = TerminalTable(*table.columns)
+    for row in table.rows:
+        shown.add_row(*("-" if cell is None else str(cell) for cell in row))
+    console.print(shown)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ffpt_core.analysis.registry import ANALYSES
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
 from ffpt_core.base.results import Table
@@ -21,47 +22,7 @@ _KNOWN: tuple[tuple[str, str, Callable[[Any], Table] | None, tuple[tuple[str, st
         (("learning_curve.png", "Validation errors and learning rate by epoch."),),
     ),
     ("evaluate.json", "Errors", tables.evaluation_table, (("evaluate.png", "Errors against the labels."),)),
-    (
-        "audit.json",
-        "Scans and holes",
-        tables.holes_table,
-        (
-            ("scans.png", "Rigid scans, energies relative to the start geometry (dotted line)."),
-            ("audit.png", "Lowest energy of each bond and angle where it is unphysical; a cross is a hole."),
-            ("all-bonds.png", "Rigid scans of all bonds."),
-            ("all-angles.png", "Rigid scans of all H-X-H angles."),
-        ),
-    ),
-    (
-        "stability.json",
-        "Stability",
-        tables.stability_table,
-        (("stability.png", "Kaplan-Meier survival of the replicas with 95 % confidence limits."),),
-    ),
-    (
-        "h-of-r.json",
-        "Structure",
-        tables.distances_table,
-        (("h-of-r.png", "Distribution of interatomic distances, and its difference from the reference."),),
-    ),
-    (
-        "rdf.json",
-        "Radial distribution functions",
-        tables.rdf_table,
-        (("rdf.png", "g(r) of different molecules, and its difference from the reference."),),
-    ),
-    (
-        "diffusion.json",
-        "Diffusion",
-        tables.diffusion_table,
-        (("diffusion.png", "Mean square displacements and the fitted lines."),),
-    ),
-    (
-        "geometry.json",
-        "Bonds and angles of water",
-        tables.water_geometry_table,
-        (("geometry.png", "O-H bonds and H-O-H angles over time."),),
-    ),
+    *((one.file, one.title, one.table, one.pictures) for one in ANALYSES.all().values()),
     (
         "species.json",
         "Molecules of a reaction",
@@ -77,7 +38,6 @@ _KNOWN: tuple[tuple[str, str, Callable[[Any], Table] | None, tuple[tuple[str, st
             ("convergence.png", "Differences between estimates over time."),
         ),
     ),
-    ("energy.json", "Temperature and energy", tables.temperatures_table, (("energy.png", "Temperature and energy."),)),
 )
 """File that stands for a result, title of its section, its table, and pictures beside it with captions."""
 

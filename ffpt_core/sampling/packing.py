@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from ase import units as ase_units
 from ase.data import atomic_masses
 from scipy.spatial.transform import Rotation
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import GRAM_PER_CUBIC_CENTIMETRE
 from ffpt_core.datasets import Dataset
 from ffpt_core.structure.periodic import nearest_image
 
@@ -119,8 +119,8 @@ def _molecule(frames: Dataset) -> np.ndarray:
 
 def _edge(molecule: np.ndarray, n_molecules: int, density: float) -> float:
     """Edge of the box in Angstrom."""
-    grams = n_molecules * atomic_masses[molecule].sum() * ase_units._amu * 1e3
-    return float((grams / density * 1e24) ** (1 / 3))
+    volume = n_molecules * atomic_masses[molecule].sum() / (density * GRAM_PER_CUBIC_CENTIMETRE)
+    return float(volume ** (1 / 3))
 
 
 def _check_room(shapes: np.ndarray, edge: float, reach: float) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import NANOMETRE
 
 if TYPE_CHECKING:
     import mdtraj
@@ -137,7 +138,7 @@ def with_box(trajectory: mdtraj.Trajectory, edges: Sequence[float]) -> mdtraj.Tr
         trajectory.xyz,
         trajectory.topology,
         time=trajectory.time,
-        unitcell_lengths=np.broadcast_to(np.array(edges) / 10.0, shape),
+        unitcell_lengths=np.broadcast_to(np.array(edges) / NANOMETRE, shape),
         unitcell_angles=np.full(shape, 90.0),
     )
 

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ffpt_core.analysis.audit_table import costs_table, holes_table
+from ffpt_core.analysis.stability import stability_table
+from ffpt_core.analysis.structure import distances_table
 from ffpt_core.analysis.style import save_figure
+from ffpt_core.analysis.thermodynamics import temperatures_table
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
-from ffpt_core.report.tables import (
-    costs_table,
-    distances_table,
-    holes_table,
-    stability_table,
-    temperatures_table,
-    training_table,
-)
+from ffpt_core.report.tables import training_table
 from ffpt_core.sampling.rattle import SIGMA
 from ffpt_core.studies.aspirin.settings import (
     METHYL_CARBON,

@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffpt_core.analysis.audit_table import costs_table, holes_table
 from ffpt_core.analysis.style import save_figure
+from ffpt_core.analysis.thermodynamics import temperatures_table
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
-from ffpt_core.report.tables import (
-    costs_table,
-    fes_table,
-    holes_table,
-    species_table,
-    temperatures_table,
-    training_table,
-)
+from ffpt_core.report.tables import fes_table, species_table, training_table
 from ffpt_core.studies.combustion.settings import (
     APART,
     BOUND,

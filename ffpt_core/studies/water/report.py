@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ffpt_core.analysis.audit_table import costs_table, holes_table
+from ffpt_core.analysis.rdf import rdf_table
+from ffpt_core.analysis.self_diffusion import diffusion_table
+from ffpt_core.analysis.stability import stability_table
 from ffpt_core.analysis.style import save_figure
+from ffpt_core.analysis.water import water_geometry_table
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
-from ffpt_core.report.tables import (
-    costs_table,
-    diffusion_table,
-    holes_table,
-    rdf_table,
-    stability_table,
-    training_table,
-    water_geometry_table,
-)
+from ffpt_core.report.tables import training_table
 from ffpt_core.studies.numbers import failures, holes, mae, versus
 from ffpt_core.studies.study import FINETUNED, RUNS, SCRATCH
 from ffpt_core.studies.water.settings import RATES, REFERENCE, TEMPERATURE, Settings

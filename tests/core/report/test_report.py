@@ -15,7 +15,8 @@ from ase.calculators.morse import MorsePotential
 from typer.testing import CliRunner
 
 from ffpt_core.analysis.audit import audit
-from ffpt_core.analysis.stability import FailureTime, survival
+from ffpt_core.analysis.audit_table import costs_table, holes_table
+from ffpt_core.analysis.stability import FailureTime, stability_table, survival
 from ffpt_core.analysis.style import colours, new_figure, save_figure
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import to_json, write_json
@@ -179,14 +180,14 @@ def stability() -> dict[str, Any]:
 
 
 def test_tables_have_the_numbers_of_the_files(audits: list[dict[str, Any]], stability: dict[str, Any]) -> None:
-    holes = tables.holes_table(audits)
+    holes = holes_table(audits)
     assert [row[:2] for row in holes.rows] == [["strong", "0 of 1"], ["weak", "1 of 1"]]
     assert holes.rows[0][3] is None and "less than 2 eV to stretch it by 0.8 Å" in holes.caption
-    costs = tables.costs_table(audits, "bond H0-H1")
+    costs = costs_table(audits, "bond H0-H1")
     assert costs.columns == ["Potential", *(f"{length}\N{NO-BREAK SPACE}Å (eV)" for length in (1.8, 2.2, 3))]
     morse = 0.5 * (1 - np.exp(-1.5 * (2.2 / 0.74 - 1))) ** 2 - 0.5 * (1 - np.exp(-1.5 * (0.737166 / 0.74 - 1))) ** 2
     assert float(costs.rows[1][2]) == pytest.approx(morse, abs=0.006)
-    row = tables.stability_table(stability).rows[0]
+    row = stability_table(stability).rows[0]
     assert row[:4] == ["scratch", "1 of 2", "3.25", "13.2"]
     assert row[5] == "bond C4-H18 is 1.72 Å, reference 1.09 Å"
     result = {"test": {"energy_mae": 0.00641, "force_mae": 0.0224}, "train_frames": 950, "epochs": 530}
