@@ -282,12 +282,8 @@ def diffusion_table(record: Mapping[str, Any], caption: str = "") -> Table:
             ]
         )
     columns = ["Run", "D (1e-9 m²/s)", "Infinite box", "Over the reference", "Fit (ps)", "Length of all (ps)"]
-    return Table(
-        columns=columns,
-        rows=rows,
-        caption=caption
-        or "In the box; in an infinite one by the correction of Yeh and Hummer, where a viscosity was given.",
-    )
+    default = "In the box; in an infinite one by the correction of Yeh and Hummer, where a viscosity was given."
+    return Table(columns=columns, rows=rows, caption=caption or default)
 
 
 DIFFUSION = Result(

@@ -67,23 +67,24 @@ def _reaction_of(number: str | None, runs: Sequence[str]) -> Reaction:
 
 
 def _show(groups: dict[str, list[ReplicaSpecies]]) -> None:
+    from ffpt_core.base.results import Cell, Table
     from ffpt_core.cli.runs import show
     from ffpt_plumed.reactions.species_runs import pooled
 
-    rows = []
+    rows: list[list[Cell]] = []
     for label, replicas in groups.items():
         count = pooled(replicas)
         record = count.to_dict()
         first = count.first_unphysical
         frequent = list(record["fractions"].items())[:4]
         rows.append(
-            (
+            [
                 label,
                 str(record["n_frames"]),
                 ", ".join(f"{name} {100 * fraction:.3g} %" for name, fraction in frequent),
                 f"{100 * record['unphysical_fraction']:.3g} %",
                 "-" if first is None else f"{first:.3f}",
                 f"{sum(one.stop is not None for one in replicas)} of {len(replicas)}",
-            )
+            ]
         )
-    show(("run", "frames", "most frequent", "unphysical", "first (ps)", "stopped"), rows)
+    show(Table(["run", "frames", "most frequent", "unphysical", "first (ps)", "stopped"], rows))
