@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 from ffpt_core.teachers.gaff.ambertools import AmberTools
-from ffpt_core.teachers.gaff.build import CHARGE_METHODS
-from ffpt_core.teachers.gaff.parameters import Entry, fill_gaps, gaff_dat, read_frcmod
+from ffpt_core.teachers.gaff.atom_types import CHARGE_METHODS
+from ffpt_core.teachers.gaff.gaps import fill_gaps
+from ffpt_core.teachers.gaff.parameters import Entry, gaff_dat, read_frcmod
 
 DATA = Path(__file__).parent / "data" / "gaff"
 

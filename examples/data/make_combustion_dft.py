@@ -28,7 +28,7 @@ from ffpt_core.datasets import Dataset, shift_energies
 from ffpt_core.datasets.records.combustion_corrections import Block, contradiction
 from ffpt_core.potentials.sources import get_calculator
 from ffpt_core.sampling.labelling import Job, label
-from ffpt_core.sampling.thermal import teacher_frames
+from ffpt_core.sampling.trajectory import teacher_frames
 from ffpt_core.teachers.qforce.species_teachers import species_teacher
 
 LEVEL = "wB97X/def2-TZVP/df"

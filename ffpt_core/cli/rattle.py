@@ -158,7 +158,7 @@ def _distributions(loaded: Any, dataset: Any, compare: Path | None, seed: int) -
     """Energies of dataset, and distances of dataset and of the frames to compare with, by label."""
     from ffpt_core.datasets import read
     from ffpt_core.sampling.rattle import distance_distribution, energy_distribution, vibrational_degrees_of_freedom
-    from ffpt_core.sampling.thermal import teacher_frames
+    from ffpt_core.sampling.trajectory import teacher_frames
 
     if compare is None:
         label, other = f"MD of {loaded.level}, 500 K", teacher_frames(loaded, seed=seed)

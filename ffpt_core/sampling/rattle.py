@@ -88,11 +88,11 @@ def rattle_and_label(
             20 fs, at most 10,000 of them; None: its relaxed geometry.
 
     Raises:
-        FfptError: see rattle and teachers.dynamics.teacher_frames; or a frame that the teacher cannot label.
+        FfptError: see rattle and trajectory.teacher_frames; or a frame that the teacher cannot label.
     """
     geometries = teacher.atoms.positions
     if temperature is not None:
-        from ffpt_core.sampling.thermal import teacher_frames
+        from ffpt_core.sampling.trajectory import teacher_frames
 
         dynamics = teacher_frames(teacher, min(n_frames, MOST_GEOMETRIES), temperature, seed=seed)
         geometries = dynamics.positions.reshape(-1, *geometries.shape)

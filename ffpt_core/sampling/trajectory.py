@@ -1,7 +1,8 @@
-"""Long trajectories of a teacher as labelled frames, in segments that a killed run does not repeat.
+"""Dynamics of a teacher as labelled frames, in segments that a killed run does not repeat.
 
-A segment begins with nothing but the positions and velocities that the one before ended with, in a Context of its own
-with noise of its own. So a run that goes on from the last segment on disk gives what an unbroken run gives.
+For a teacher, whose dynamics cost next to nothing: other potentials are sampled by ffpt_openmm. A segment begins with
+nothing but the positions and velocities that the one before ended with, in a Context of its own with noise of its own.
+So a run that goes on from the last segment on disk gives what an unbroken run gives.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Trajectory:
         interval: ps between frames.
         equilibration: ps before the first.
         seed: (n,) words: velocities and the noise of each segment.
-        parts: where segments are kept.
+        parts: where segments are kept; None: nowhere.
         name: the names of their parts begin with it.
 
     Raises:
@@ -96,7 +97,7 @@ class Trajectory:
         interval: float,
         equilibration: float,
         seed: tuple[int, ...],
-        parts: Parts,
+        parts: Parts | None,
         name: str,
     ) -> None:
         if n_frames < 1:
@@ -108,7 +109,7 @@ class Trajectory:
         self.per_segment = max(1, round(SEGMENT / interval))
         self._molecules = molecules(len(teacher.atoms), teacher.bonds)
 
-    def run(self, advance: Callable[[float], None]) -> Dataset:
+    def run(self, advance: Callable[[float], None] = lambda frames: None) -> Dataset:
         """The labelled frames; segments on disk are not simulated again.
 
         Args:
@@ -125,7 +126,7 @@ class Trajectory:
             if segment is None:
                 state = segments[-1].end if segments else self._equilibrated()
                 segment = self._simulate(state, frames, len(segments) + 1)
-                self.parts.write(part, **vars(segment))
+                self._write(part, segment)
             segments.append(segment)
             advance(frames)
         return self._dataset(segments)
@@ -141,8 +142,8 @@ class Trajectory:
             positions=joined("positions").reshape(-1, 3),
             energies=joined("energies"),
             forces=joined("forces").reshape(-1, 3),
-            cells=np.tile(self.teacher.atoms.cell.array, (self.n_frames, 1, 1)),
-            pbc=np.full((self.n_frames, 3), self.teacher.periodic),
+            cells=np.tile(self.teacher.atoms.cell.array, (self.n_frames, 1, 1)) if self.teacher.periodic else None,
+            pbc=np.ones((self.n_frames, 3), dtype=bool) if self.teacher.periodic else None,
             level=self.teacher.level,
         )
 
@@ -174,7 +175,7 @@ class Trajectory:
         context.getIntegrator().step(self.equilibration)
         end = self._state(context)
         nothing = np.empty((0, *end.shape[1:]))
-        self.parts.write(part, **vars(Segment(nothing, np.empty(0), nothing, end)))
+        self._write(part, Segment(nothing, np.empty(0), nothing, end))
         return end
 
     def _simulate(self, state: np.ndarray, n_frames: int, number: int) -> Segment:
@@ -197,8 +198,32 @@ class Trajectory:
             positions = wrap_molecules(positions, self.teacher.atoms.cell.array / NANOMETRE, self._molecules)
         return np.stack([positions, state.getVelocities(asNumpy=True)._value])
 
+    def _write(self, part: str, segment: Segment) -> None:
+        if self.parts is not None:
+            self.parts.write(part, **vars(segment))
+
     def _read(self, part: str, n_frames: int) -> Segment | None:
         """A finished segment of so many frames, or None."""
-        saved = self.parts.read(part, "positions", "energies", "forces", "end")
+        saved = self.parts and self.parts.read(part, "positions", "energies", "forces", "end")
         segment = None if saved is None else Segment(**saved)
         return segment if segment is not None and len(segment.positions) == n_frames else None
+
+
+def teacher_frames(
+    teacher: Teacher, n_frames: int = 1000, temperature: float = 500.0, stride: int = 40, seed: int = 0
+) -> Dataset:
+    """Frames of thermal motion of a teacher: 0.5 fs, 2/ps, after two relaxation times of the friction (1 ps).
+
+    Args:
+        teacher: the force field.
+        n_frames: frames to keep; more with the same seed begin with the same.
+        temperature: K.
+        stride: steps between two frames; 40 are 20 fs.
+        seed: of the velocities and the noise.
+
+    Raises:
+        FfptError: fewer than one frame or step between two, or a temperature that is not positive.
+    """
+    dynamics = Dynamics(temperature, friction=2.0, timestep=0.5)
+    interval = stride * dynamics.timestep / 1000
+    return Trajectory(teacher, dynamics, n_frames, interval, 2 / dynamics.friction, (seed,), None, "thermal").run()

@@ -12,7 +12,7 @@ from ase import Atoms
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import NANOMETRE
 from ffpt_core.structure.periodic import wrap_molecules
-from ffpt_core.teachers.gaff.provenance import versions
+from ffpt_core.teachers.provenance import versions
 from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
 
 if TYPE_CHECKING:

@@ -19,11 +19,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import KCAL_PER_MOL, KJ_PER_MOL, NANOMETRE
 
 LEVEL = "GAFF-2.11"
 
-KILOCALORIE = 4.184
-"""kJ, as in Amber and OpenMM."""
+KILOCALORIE = KCAL_PER_MOL / KJ_PER_MOL
+"""kJ: the 4.184 of Amber and OpenMM."""
 
 _SECTIONS = {
     "MASS": "mass",
@@ -172,23 +173,12 @@ def covered(kind: str, classes: Sequence[str]) -> bool:
     return any(_matches(pattern, order) for order in orders for pattern in _known()[kind])
 
 
-def fill_gaps(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries that GAFF-2.11 itself does not cover."""
-    from ffpt_core.teachers.gaff import impropers
-
-    return [
-        entry
-        for entry in entries
-        if not (impropers.covered(entry.classes) if entry.kind == "improper" else covered(entry.kind, entry.classes))
-    ]
-
-
 def _attributes(entry: Entry) -> str:
     """Attributes of a bond or angle in OpenMM's units (E = k/2 x^2: twice Amber's k)."""
     k, centre = entry.values
     names = " ".join(f'class{number}="{name}"' for number, name in enumerate(entry.classes, 1))
     if entry.kind == "bond":
-        return f'{names} length="{centre / 10!r}" k="{2 * k * KILOCALORIE * 100!r}"'
+        return f'{names} length="{centre / NANOMETRE!r}" k="{2 * k * KILOCALORIE * NANOMETRE**2!r}"'
     return f'{names} angle="{math.radians(centre)!r}" k="{2 * k * KILOCALORIE!r}"'
 
 

@@ -1,30 +1,19 @@
-"""What teacher.json says about where a teacher comes from."""
+"""What teacher.json says about where a GAFF teacher comes from."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from ffpt_core.teachers.gaff.atom_types import Typed
+from ffpt_core.teachers.gaff.parameters import Entry
+from ffpt_core.teachers.provenance import versions
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
-    from ffpt_core.teachers.gaff.build import Typed
-    from ffpt_core.teachers.gaff.parameters import Entry
-
 PACKAGES = ("openmm", "openmmforcefields", "acpype", "rdkit")
-
-
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Installed version of each package, those that are missing left out."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def entry_text(entry: Entry) -> str:
@@ -51,7 +40,7 @@ def gaff_record(
         "added_by_parmchk2": [entry_text(entry) for entry in added],
         "conformers": conformers,
         "seed": seed,
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         "units": {"system.xml": "OpenMM: nm, kJ/mol, amu, e", "relaxed.xyz": "Angstrom"},
     }
     if typed.warning:

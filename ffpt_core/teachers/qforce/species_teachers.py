@@ -16,11 +16,12 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.teachers.gaff.build import build_topology
-from ffpt_core.teachers.gaff.provenance import versions
+from ffpt_core.base.units import NANOMETRE
+from ffpt_core.teachers.provenance import versions
 from ffpt_core.teachers.qforce.species import SPECIES, Species
 from ffpt_core.teachers.relaxation import relaxed
 from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
+from ffpt_core.teachers.topology import build_topology
 
 if TYPE_CHECKING:
     import openmm
@@ -65,7 +66,7 @@ def _add_forces(system: openmm.System, species: Species) -> None:
 
 def _start(species: Species) -> np.ndarray:
     """(n_atoms, 3) Angstrom near the minimum: the lengths and angles of the terms, twisted by a dihedral."""
-    lengths = {bond.atoms: 10 * bond.r0 for bond in species.bonds}
+    lengths = {bond.atoms: NANOMETRE * bond.r0 for bond in species.bonds}
     positions = np.zeros((len(species.symbols), 3))
     if len(positions) > 1:
         positions[1] = lengths[0, 1], 0.0, 0.0

@@ -16,10 +16,13 @@ from amber_reference import DATA
 
 import ffpt_core.teachers.gaff.build as gaff
 from ffpt_core.teachers.gaff.ambertools import AmberTools
+from ffpt_core.teachers.gaff.atom_types import Typed, neutralised
+from ffpt_core.teachers.gaff.gaps import fill_gaps
 from ffpt_core.teachers.gaff.impropers import gaff_impropers, match
 from ffpt_core.teachers.gaff.molecules import check_molecule, from_file, from_smiles
-from ffpt_core.teachers.gaff.parameters import covered, fill_gaps, read_frcmod
+from ffpt_core.teachers.gaff.parameters import covered, read_frcmod
 from ffpt_core.teachers.relaxation import FORCE_TOLERANCE
+from ffpt_core.teachers.topology import build_topology
 
 
 @pytest.fixture
@@ -69,18 +72,18 @@ def test_the_more_specific_improper_wins() -> None:
 
 
 def test_a_missing_bond_parameter_is_not_left_out() -> None:
-    topology = gaff.build_topology(["C", "C"], [(0, 1)])
+    topology = build_topology(["C", "C"], [(0, 1)])
     with pytest.raises(FfptError, match="no parameter for the bond"):
-        gaff.build_system(topology, gaff.Typed(("f", "hw"), np.zeros(2), "x\n", "gasteiger"))
+        gaff.build_system(topology, Typed(("f", "hw"), np.zeros(2), "x\n", "gasteiger"))
     with pytest.raises(FfptError, match="no atom type zz"):
-        gaff.build_system(topology, gaff.Typed(("c3", "zz"), np.zeros(2), "x\n", "gasteiger"))
+        gaff.build_system(topology, Typed(("c3", "zz"), np.zeros(2), "x\n", "gasteiger"))
 
 
 def test_charges_are_made_to_add_up_and_checked() -> None:
-    charges = gaff.neutralised(np.array([0.3334, -0.3333, 0.0]), 0)
+    charges = neutralised(np.array([0.3334, -0.3333, 0.0]), 0)
     assert charges.sum() == pytest.approx(0.0, abs=1e-15)
     with pytest.raises(FfptError, match="formal charge is -1"):
-        gaff.neutralised(np.array([0.1, -0.1]), -1)
+        neutralised(np.array([0.1, -0.1]), -1)
 
 
 # ---- molecules

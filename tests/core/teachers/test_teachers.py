@@ -13,7 +13,7 @@ from amber_reference import DATA, MOLECULES, make_prmtop, tleap_problem, typed_f
 import ffpt_core.teachers.gaff.ambertools as ambertools
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
-from ffpt_core.sampling.thermal import teacher_frames
+from ffpt_core.sampling.trajectory import teacher_frames
 from ffpt_core.teachers import TERMS, Teacher, load_teacher
 from ffpt_core.teachers.teacher import assign_force_groups
 
@@ -33,8 +33,10 @@ def typed_molecule(mol2: str, frcmod: str):
     """(teacher without relaxed geometry's meaning, positions) from files of antechamber and parmchk2."""
     from ase import Atoms
 
-    from ffpt_core.teachers.gaff.build import Typed, build_system, build_topology, read_mol2_atoms
+    from ffpt_core.teachers.gaff.atom_types import Typed, read_mol2_atoms
+    from ffpt_core.teachers.gaff.build import build_system
     from ffpt_core.teachers.gaff.parameters import LEVEL
+    from ffpt_core.teachers.topology import build_topology
 
     section, symbols, positions, bonds = "", [], [], []
     for line in mol2.splitlines():
