@@ -19,9 +19,9 @@ from ffpt_core import Potential
 from ffpt_core.potentials.newtonnet.cpp import load_kernel
 from ffpt_core.training.batches import FrameBatches
 from ffpt_core.training.configuration import TrainingConfiguration, make_configuration
-from ffpt_core.training.module import PotentialModule
-from ffpt_core.training.replay import STEPS, ReplayedTraining
-from ffpt_core.training.resident import ResidentFrames
+from ffpt_core.training.replayed import ReplayedSteps
+from ffpt_core.training.step import Learner
+from ffpt_core.training.steps import AT_ONCE_ON_GPU, EagerSteps
 
 LEARNING_RATE = 1e-4
 
@@ -29,7 +29,7 @@ _MORE_FRAMES = (100, 1000)
 """Frames a batch that are measured on a GPU, too."""
 
 _FRAMES_A_CALL = 5000
-"""Up to STEPS batches, which are sent to a GPU at once."""
+"""Up to AT_ONCE_ON_GPU batches, which are sent to a GPU at once."""
 
 
 def measure(system: str, plan: Plan, advance: Advance) -> Result:
@@ -59,14 +59,14 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
         for size in sorted({batch_size, *_MORE_FRAMES}):
             name = "ffpt, graphs" + (f", {size} a batch" if size != batch_size else "")
             steps = _replayed_steps(copy.deepcopy(start).train(), batches, size)
-            n_steps = min(STEPS, max(1, _FRAMES_A_CALL // size))
+            n_steps = min(AT_ONCE_ON_GPU, max(1, _FRAMES_A_CALL // size))
             case = Case(name, functools.partial(steps, n_steps), n_steps * size)
             if size == batch_size:  # what the reference does as well
                 losses[name] = steps(1)
                 case = dataclasses.replace(case, against=base)
             cases.append(case)
     for kernel in kernels:
-        step = _training_step(copy.deepcopy(start).train(), batches, plan.device, kernel)
+        step = _training_step(copy.deepcopy(start).train(), batches, batch_size, kernel)
         losses[f"ffpt, {kernel}"] = step(numbers[0])
         cases.append(Case(f"ffpt, {kernel}", along(step, numbers), batch_size, base))
     if peers.REFERENCE in plan.peers:
@@ -80,41 +80,42 @@ def measure(system: str, plan: Plan, advance: Advance) -> Result:
     return result
 
 
-def _configuration() -> TrainingConfiguration:
-    return make_configuration({"data": {"train": "none"}, "output": "none", "learning_rate": LEARNING_RATE})
+def _configuration(batch_size: int, kernel: str) -> TrainingConfiguration:
+    return make_configuration(
+        {
+            "data": {"train": "none"},
+            "output": "none",
+            "learning_rate": LEARNING_RATE,
+            "batch_size": batch_size,
+            "kernel": kernel,
+        }
+    )
 
 
 def _training_step(
-    potential: Potential, batches: FrameBatches, device: str, kernel: str
+    potential: Potential, batches: FrameBatches, batch_size: int, kernel: str
 ) -> Callable[[np.ndarray], float]:
-    """A step as Lightning makes it: batch, errors, loss, gradients, Adam. Returns the loss."""
-    module = PotentialModule(potential, _configuration(), 1, kernel)
-    optimizer = module.configure_optimizers()
+    """A step as a run makes it: batch, errors, loss, gradients, Adam. Returns the loss."""
+    configuration = _configuration(batch_size, kernel)
+    steps = EagerSteps(Learner(potential, configuration), configuration, batches, batches)
 
     def step(frames: np.ndarray) -> float:
-        batch = batches[frames].to(torch.device(device))
-        loss = module.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+        steps.loss_sum.zero_()
+        steps.train(frames, [LEARNING_RATE])
+        return steps.loss_sum.item()
 
     return step
 
 
 def _replayed_steps(potential: Potential, batches: FrameBatches, batch_size: int) -> Callable[[int], float]:
     """Steps as they are made on a GPU: frames there already, graphs, and then a look at the loss. Returns its mean."""
-    configuration = _configuration()
-    frames = ResidentFrames(
-        batches, potential.shifts.cpu().numpy(), potential.cutoff, batch_size, device=potential.device
-    )
-    optimizer = torch.optim.Adam(potential.network.parameters(), fused=True)
-    training = ReplayedTraining(potential, configuration, frames, torch.cuda.graph_pool_handle(), optimizer, [])
+    configuration = _configuration(batch_size, "torch")
+    training = ReplayedSteps(Learner(potential, configuration), configuration, batches, batches)
     order = np.random.default_rng(0).permutation(len(batches))
 
     def steps(n_steps: int) -> float:
         training.loss_sum.zero_()
-        training.run(np.resize(order, n_steps * batch_size), [LEARNING_RATE] * n_steps)
+        training.train(np.resize(order, n_steps * batch_size), [LEARNING_RATE] * n_steps)
         return training.loss_sum.item() / n_steps
 
     return steps

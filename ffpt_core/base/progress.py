@@ -13,6 +13,17 @@ console = Console(stderr=True)
 """Where messages and bars go: standard error, so that standard output stays data."""
 
 
+@contextlib.contextmanager
+def quiet(on: bool = True) -> Iterator[None]:
+    """Neither messages nor bars while the block runs, unless off."""
+    before = console.quiet
+    console.quiet = on or before
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 class _RateColumn(ProgressColumn):
     """Steps per second, or nothing before the first."""
 

@@ -26,7 +26,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
 }
-_PACKAGES = ("torch", "lightning", "openmm", "openmmtorch", "ase", "mdtraj", "tblite", "numpy", "scipy")
+_PACKAGES = ("torch", "openmm", "openmmtorch", "ase", "mdtraj", "tblite", "numpy", "scipy")
 _SCREEN = 118.0
 """Pixels an inch of a picture takes on the page: its 9-point letters are then as large as those of a table."""
 _NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?(\s*±\s*[\d.,]+)?(\s*%)?")

@@ -32,10 +32,14 @@ class Batch(NamedTuple):
     energies: Tensor | None  # (n_frames,) float64, eV
     forces: Tensor | None  # (n_atoms, 3) eV/Angstrom
 
-    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
-        """The same on a device (Lightning calls it too)."""
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device, without waiting for the copy to a GPU."""
+        if device.type == "cpu":
+            return self
         tensors: dict[str, Any] = {name: part for name, part in self._asdict().items() if isinstance(part, Tensor)}
-        return self._replace(**{name: part.to(device, non_blocking=non_blocking) for name, part in tensors.items()})
+        return self._replace(
+            **{name: part.pin_memory().to(device, non_blocking=True) for name, part in tensors.items()}
+        )
 
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -100,7 +104,7 @@ def _isolated_block(dataset: Dataset, frames: np.ndarray, n_atoms: int, cutoff: 
     return candidates[:, np.nonzero(close)[1]].astype(np.int32), close.sum(axis=1)
 
 
-class FrameBatches(torch.utils.data.Dataset[Batch]):
+class FrameBatches:
     """Assembles the batch of any list of frame numbers, without a loop over frames.
 
     Args:
@@ -116,6 +120,7 @@ class FrameBatches(torch.utils.data.Dataset[Batch]):
         return len(self.dataset)
 
     def __getitem__(self, frames: np.ndarray) -> Batch:
+        """The batch of (n_frames,) frame numbers, in their order."""
         dataset, table = self.dataset, self.frame_pairs
         counts = dataset.n_atoms[frames]
         atoms = _ranges(dataset.offsets[frames], counts)
@@ -135,60 +140,26 @@ class FrameBatches(torch.utils.data.Dataset[Batch]):
         )
 
 
-class FrameNumbers(torch.utils.data.Dataset[np.ndarray]):
-    """Leaves frame numbers what they are, for a device that has the frames.
-
-    Args:
-        n_frames: number of frames.
-    """
-
-    def __init__(self, n_frames: int) -> None:
-        self.n_frames = n_frames
-
-    def __len__(self) -> int:
-        return self.n_frames
-
-    def __getitem__(self, frames: np.ndarray) -> np.ndarray:
-        return frames
+def chunks(frames: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Frame numbers in their order, so many at once; the last ones may be fewer."""
+    for first in range(0, len(frames), size):
+        yield frames[first : first + size]
 
 
-def in_order(n_frames: int, batch_size: int) -> list[np.ndarray]:
-    """All frame numbers in batches; the last one may be smaller."""
-    return [np.arange(first, min(first + batch_size, n_frames)) for first in range(0, n_frames, batch_size)]
-
-
-class ShuffledFrames(torch.utils.data.Sampler[np.ndarray]):
-    """Shuffled batches of frame numbers that depend on the seed and the epoch alone.
+def shuffled(n_frames: int, frames_per_epoch: int, seed: int, epoch: int) -> np.ndarray:
+    """(frames_per_epoch,) the frame numbers of an epoch, which depend on the seed and the epoch alone.
 
     All frames are passed once before any returns; an epoch is a window of that endless stream. An epoch
-    repeated after a crash is therefore the same epoch. Lightning calls set_epoch.
+    repeated after a crash is therefore the same epoch.
 
     Args:
         n_frames: number of frames.
-        batch_size: frames in a batch; the last batch of an epoch may be smaller.
-        frames_per_epoch: length of the window (default: n_frames).
+        frames_per_epoch: length of the window.
         seed: of the shuffling.
+        epoch: number of the window, from 0.
     """
-
-    def __init__(self, n_frames: int, batch_size: int, frames_per_epoch: int | None, seed: int) -> None:
-        self.n_frames = n_frames
-        self.batch_size = batch_size
-        self.frames_per_epoch = frames_per_epoch or n_frames
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the window that the next iteration yields."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.frames_per_epoch // self.batch_size)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        start = self.epoch * self.frames_per_epoch
-        stop = start + self.frames_per_epoch
-        passes = range(start // self.n_frames, -(-stop // self.n_frames))
-        stream = np.concatenate([np.random.default_rng((self.seed, k)).permutation(self.n_frames) for k in passes])
-        window = stream[start - passes[0] * self.n_frames :][: self.frames_per_epoch]
-        for first in range(0, len(window), self.batch_size):
-            yield window[first : first + self.batch_size]
+    start = epoch * frames_per_epoch
+    stop = start + frames_per_epoch
+    passes = range(start // n_frames, -(-stop // n_frames))
+    stream = np.concatenate([np.random.default_rng((seed, k)).permutation(n_frames) for k in passes])
+    return stream[start - passes[0] * n_frames :][:frames_per_epoch]

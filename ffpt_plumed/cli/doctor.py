@@ -11,7 +11,6 @@ import typer
 
 PARTS = {
     "torch": "networks",
-    "lightning": "training",
     "openmm": "teachers and MD",
     "openmmtorch": "TorchForce (else PythonForce)",
     "openmmml": "MLPotential('ffpt')",

@@ -22,10 +22,11 @@ from ffpt_core import FfptError, load
 from ffpt_core.cli.main import main
 from ffpt_core.datasets import Dataset, write
 from ffpt_core.training import evaluate, make_configuration, read_configuration, train
-from ffpt_core.training.batches import FrameBatches, ShuffledFrames
+from ffpt_core.training.batches import FrameBatches, chunks, shuffled
 from ffpt_core.training.configuration import LossConfiguration
+from ffpt_core.training.data import read_frames, rehearsing
 from ffpt_core.training.loss import loss_terms
-from ffpt_core.training.run import read_frames, rehearsing, starting_potential
+from ffpt_core.training.start import starting_potential
 
 
 def settings(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -210,17 +211,17 @@ def test_one_wild_label_does_not_wreck_a_robust_run(folder: Path) -> None:
 
 
 def test_batches_pass_every_frame_once_before_any_returns() -> None:
-    sampler = ShuffledFrames(23, 4, frames_per_epoch=10, seed=7)
     seen: list[int] = []
     for epoch in range(7):
-        sampler.set_epoch(epoch)
-        batches = list(sampler)
-        assert len(batches) == len(sampler) == 3
-        seen += np.concatenate(batches).tolist()
+        frames = shuffled(23, frames_per_epoch=10, seed=7, epoch=epoch)
+        batches = list(chunks(frames, 4))
+        assert [len(batch) for batch in batches] == [4, 4, 2]
+        assert np.concatenate(batches).tolist() == frames.tolist()
+        seen += frames.tolist()
     assert sorted(seen[:23]) == sorted(seen[23:46]) == list(range(23))
     assert seen[:23] != seen[23:46]
-    sampler.set_epoch(0)
-    assert np.concatenate(list(sampler)).tolist() == seen[:10]
+    assert shuffled(23, 10, seed=7, epoch=0).tolist() == seen[:10]
+    assert shuffled(23, 10, seed=8, epoch=0).tolist() != seen[:10]
 
 
 def test_batches_of_mixed_and_periodic_frames() -> None:

@@ -19,13 +19,14 @@ from ffpt_core import FfptError, Potential, load
 from ffpt_core.datasets import Dataset
 from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.potentials.newtonnet.triton import why_no_triton
-from ffpt_core.training import evaluate, make_configuration, run, train
-from ffpt_core.training.batches import FrameBatches, ShuffledFrames
+from ffpt_core.training import evaluate, loop, make_configuration, train
+from ffpt_core.training.batches import FrameBatches, chunks, shuffled
 from ffpt_core.training.configuration import TrainingConfiguration
 from ffpt_core.training.graphs import Recording
-from ffpt_core.training.module import PotentialModule
-from ffpt_core.training.replay import STEPS, ReplayedTraining, ReplayedValidation, errors_of
+from ffpt_core.training.replayed import ReplayedTraining, ReplayedValidation, errors_of, fits
 from ffpt_core.training.resident import _PADDING, ResidentFrames, capacities
+from ffpt_core.training.step import Learner
+from ffpt_core.training.steps import AT_ONCE_ON_GPU, EagerSteps
 
 CUTOFF = 4.0
 CPU = torch.device("cpu")
@@ -58,7 +59,7 @@ def small_potential(dtype: torch.dtype = torch.float64) -> Potential:
 
 def settings(**changes: Any) -> TrainingConfiguration:
     values = {"data": {"train": "none"}, "output": "none", "precision": "float64", "learning_rate": RATE}
-    return make_configuration(values | changes)
+    return make_configuration(values | {"kernel": "torch"} | changes)
 
 
 def resident(potential: Potential, batches: FrameBatches, batch_size: int) -> ResidentFrames:
@@ -67,37 +68,46 @@ def resident(potential: Potential, batches: FrameBatches, batch_size: int) -> Re
 
 def replayed(
     potential: Potential, configuration: TrainingConfiguration, batches: FrameBatches, batch_size: int
-) -> tuple[ReplayedTraining, list[torch.Tensor]]:
-    """Steps of a potential where it is, and its averaged weights."""
-    weights = list(potential.network.parameters())
-    averages = [weight.detach().clone() for weight in weights] if configuration.ema else []
+) -> tuple[ReplayedTraining, Learner]:
+    """Steps of a potential where it is, and what makes them."""
+    learner = Learner(potential, configuration)
     pool = torch.cuda.graph_pool_handle() if potential.device.type == "cuda" else None
-    optimizer = torch.optim.Adam(weights, fused=True)
     frames = resident(potential, batches, batch_size)
-    return ReplayedTraining(potential, configuration, frames, pool, optimizer, averages), averages
+    return ReplayedTraining(learner, configuration.loss, frames, pool), learner
+
+
+def run_all(steps: ReplayedTraining, learner: Learner, order: np.ndarray, batch_size: int, at_once: int) -> None:
+    """Steps on all these frames, as the loop of a run calls them: the first alone, then some at once."""
+    for frames in (order[:batch_size], *chunks(order[batch_size:], at_once * batch_size)):
+        steps.run(frames, [RATE] * -(-len(frames) // batch_size))
+        if frames[0] == order[0]:
+            learner.begin_averages()
+
+
+def eager(potential: Potential, configuration: TrainingConfiguration, batches: FrameBatches) -> EagerSteps:
+    return EagerSteps(Learner(potential, configuration), configuration, batches, batches)
 
 
 def ordinary_steps(
     potential: Potential, configuration: TrainingConfiguration, batches: FrameBatches, parts: list[np.ndarray]
 ) -> tuple[float, list[torch.Tensor]]:
-    """The same by PotentialModule, as Lightning makes steps. Returns the sum of losses, and averaged weights."""
-    module = PotentialModule(potential, configuration, 1, "torch").to(potential.device)
-    optimizer = module.configure_optimizers()
+    """The same, written out once more. Returns the sum of losses, and averaged weights."""
+    weights = list(potential.network.parameters())
+    optimizer = torch.optim.Adam(weights, lr=RATE, fused=True)
+    steps = eager(potential, configuration, batches)
     total, averages = 0.0, []
     for step, part in enumerate(parts):
-        loss = module.loss(batches[part].to(potential.device))
+        loss = steps.loss(batches[part].to(potential.device))
         optimizer.zero_grad()
         loss.backward()
         if configuration.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(module._weights, configuration.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(weights, configuration.gradient_clip)
         optimizer.step()
         total += loss.item()
         if configuration.ema:
             keep = configuration.ema if step else 0.0
-            old = averages or module._weights
-            averages = [
-                keep * one + (1 - keep) * other.detach() for one, other in zip(old, module._weights, strict=True)
-            ]
+            old = averages or weights
+            averages = [keep * one + (1 - keep) * other.detach() for one, other in zip(old, weights, strict=True)]
     return total, averages
 
 
@@ -109,21 +119,20 @@ def test_padding_changes_nothing(periodic: bool, loss: dict[str, Any]) -> None:
     """Loss and gradients of padded batches, of any capacity that they fit, are those of the frames alone."""
     batches, potential = FrameBatches(clusters(40, periodic), CUTOFF), small_potential()
     configuration = settings(loss=loss)
-    module = PotentialModule(potential, configuration, 1, "torch")
+    weights = list(potential.network.parameters())
+    ordinary = eager(potential, configuration, batches)
     steps, _ = replayed(potential, configuration, batches, 6)
     frames = resident(potential, batches, 6)
     order = np.random.default_rng(1).permutation(40)[:33]  # the last batch has three
     for slots in frames.slots(order):
         part = slots[slots < 40]
-        expected = module.loss(batches[part])
-        gradients = torch.autograd.grad(expected, module._weights, allow_unused=True)
+        expected = ordinary.loss(batches[part])
+        gradients = torch.autograd.grad(expected, weights, allow_unused=True)
         fits = frames.capacities[frames.capacities.index(frames.capacity(slots)) :]
         for capacity in fits:
             found = steps.loss(frames.gather(torch.from_numpy(slots), capacity))
             assert found.item() == pytest.approx(expected.item(), rel=1e-12)
-            for one, other in zip(
-                torch.autograd.grad(found, module._weights, allow_unused=True), gradients, strict=True
-            ):
+            for one, other in zip(torch.autograd.grad(found, weights, allow_unused=True), gradients, strict=True):
                 assert (one is None) == (other is None)
                 if one is not None:
                     torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12 * float(other.abs().max()))
@@ -158,11 +167,9 @@ def test_all_batches_of_a_run_have_few_shapes(batch_size: int) -> None:
     batches, potential = FrameBatches(clusters(60, periodic=True), CUTOFF), small_potential()
     frames = resident(potential, batches, batch_size)
     assert len(frames.capacities) <= 3
-    sampler = ShuffledFrames(60, STEPS * batch_size, 50, seed=1)  # windows that mix passes
     used = []
     for epoch in range(12):
-        sampler.set_epoch(epoch)
-        for numbers in sampler:
+        for numbers in chunks(shuffled(60, 50, 1, epoch), AT_ONCE_ON_GPU * batch_size):  # windows that mix passes
             for slots in frames.slots(numbers):
                 capacity = frames.capacity(slots)
                 atoms, pairs = frames.counts[slots].sum(axis=0)
@@ -215,12 +222,12 @@ def test_a_step_is_the_same_work_on_the_same_tensors_whatever_the_batch() -> Non
     """What a graph repeats: launches with their arguments, and the tensors that they take from outside."""
     batches, potential = FrameBatches(clusters(40, periodic=True), CUTOFF), small_potential()
     configuration = settings(ema=0.9, gradient_clip=1.0)
-    steps = replayed(potential, configuration, batches, 6)[0]
+    steps, learner = replayed(potential, configuration, batches, 6)
     frames = steps._frames
-    validation = ReplayedValidation(potential, configuration, frames, None)
+    validation = ReplayedValidation(learner.evaluate, configuration.loss, frames, None)
     capacity = frames.capacities[-1]
     static = [*steps.state(), *potential.buffers(), *potential.network.buffers(), *vars(frames).values()]
-    static += [*vars(steps).values(), *vars(validation).values(), *validation.sums.values()]
+    static += [*vars(steps).values(), *vars(validation).values(), *validation.state()]
     known = {tensor.untyped_storage().data_ptr() for tensor in static if isinstance(tensor, torch.Tensor)}
     for replays in (steps, validation):
         seen = []
@@ -244,13 +251,12 @@ def test_no_value_decides_what_a_replayed_step_does(monkeypatch: pytest.MonkeyPa
             pytest.skip(f"this PyTorch cannot cast modules of fake tensors: {error}")
         configuration = settings(ema=0.9, gradient_clip=1.0)
         frames = ResidentFrames(batches, np.zeros(119), CUTOFF, 5, CPU)
-        weights: list[torch.Tensor] = list(potential.network.parameters())
-        averages = [weight.detach().clone() for weight in weights]
-        optimizer = torch.optim.Adam(weights, fused=True)
-        steps = ReplayedTraining(potential, configuration, frames, None, optimizer, averages)
-        monkeypatch.setattr(steps, "_adam", lambda: None)  # on a CPU, Adam reads its rate
+        monkeypatch.setattr(copy, "deepcopy", lambda _: small_potential())  # fake tensors have no deep copy
+        learner = Learner(potential, configuration)
+        steps = ReplayedTraining(learner, configuration.loss, frames, None)
+        monkeypatch.setattr(learner, "_adam", lambda _: None)  # on a CPU, Adam reads its rate
         steps.step(frames.capacities[0])
-        ReplayedValidation(potential, configuration, frames, None).step(frames.capacities[0])
+        ReplayedValidation(learner.evaluate_learned, configuration.loss, frames, None).step(frames.capacities[0])
         with pytest.raises(DataDependentOutputException):
             steps.loss_sum.item()
 
@@ -261,24 +267,26 @@ def test_replayed_steps_are_ordinary_steps(changes: dict[str, Any]) -> None:
     configuration = settings(**changes)
     order = np.random.default_rng(2).permutation(40)[:38]
     potential = copy.deepcopy(start)
-    steps, averages = replayed(potential, configuration, batches, 6)
-    steps.run(order, [RATE] * 7, first=True)
+    steps, learner = replayed(potential, configuration, batches, 6)
+    run_all(steps, learner, order, 6, at_once=AT_ONCE_ON_GPU)
     total, expected = ordinary_steps(start, configuration, batches, np.split(order, range(6, 38, 6)))
     assert steps.loss_sum.item() == pytest.approx(total, rel=1e-9)
-    for found, wanted in ((potential.network.parameters(), start.network.parameters()), (averages, expected)):
+    for found, wanted in ((potential.network.parameters(), start.network.parameters()), (learner.averages, expected)):
         for one, other in zip(found, wanted, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9)
 
 
 def test_replayed_validation_is_evaluation() -> None:
     dataset, potential = clusters(30, periodic=True), small_potential()
-    validation = ReplayedValidation(potential, settings(), resident(potential, FrameBatches(dataset, CUTOFF), 7), None)
-    validation.run(np.arange(30))
+    frames = resident(potential, FrameBatches(dataset, CUTOFF), 7)
+    validation = ReplayedValidation(potential, settings().loss, frames, None)
     errors = evaluate(potential, dataset)
-    assert validation.sums["energy_mae"].item() / 30 == pytest.approx(errors.energy_mae, rel=1e-9)
-    assert validation.sums["force_mae"].item() / dataset.n_atoms.sum() == pytest.approx(errors.force_mae, rel=1e-9)
-    assert validation.sums["energy_loss"].item() / 30 == pytest.approx(errors.energy_rmse**2, rel=1e-9)
-    assert validation.sums["force_loss"].item() / dataset.n_atoms.sum() == pytest.approx(errors.force_rmse**2, rel=1e-9)
+    for _ in range(2):
+        means = validation.means(dataset.n_atoms)
+        assert means["energy_mae"] == pytest.approx(errors.energy_mae, rel=1e-9)
+        assert means["force_mae"] == pytest.approx(errors.force_mae, rel=1e-9)
+        assert means["energy_loss"] == pytest.approx(errors.energy_rmse**2, rel=1e-9)
+        assert means["force_loss"] == pytest.approx(errors.force_rmse**2, rel=1e-9)
 
 
 def whole_run(folder: Path, **changes: Any) -> TrainingConfiguration:
@@ -327,17 +335,15 @@ class Stop(Exception):
 
 def stopped_after(monkeypatch: pytest.MonkeyPatch, configuration: TrainingConfiguration, epochs: int) -> None:
     """Train until so many epochs have been written to the folder."""
-    from ffpt_core.training.callbacks import RunFiles
+    original = loop.Loop._save
 
-    original = RunFiles.on_train_epoch_end
-
-    def stop(self: RunFiles, trainer: Any, module: Any) -> None:
-        original(self, trainer, module)
-        if len(module.history) == epochs:
+    def stop(self: loop.Loop, row: dict[str, float]) -> None:
+        original(self, row)
+        if len(self.history) == epochs:
             raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunFiles, "on_train_epoch_end", stop)
+        patch.setattr(loop.Loop, "_save", stop)
         with pytest.raises(Stop):
             train(configuration)
 
@@ -348,7 +354,7 @@ def test_whole_runs_are_those_of_the_ordinary_way(folder: Path, monkeypatch: pyt
     ordinary = train(whole_run(folder, **RUNS[name]))
     (folder / "run").rename(folder / "ordinary")
     stopped_after(monkeypatch, whole_run(folder, **RUNS[name]), 2)
-    monkeypatch.setattr(run, "replays", lambda *_: True)
+    monkeypatch.setattr(loop, "fits", lambda *_: True)
     switched = train(whole_run(folder, **RUNS[name]))
     (folder / "run").rename(folder / "switched")
     unbroken = train(whole_run(folder, **RUNS[name]))
@@ -363,12 +369,12 @@ def test_whole_runs_are_those_of_the_ordinary_way(folder: Path, monkeypatch: pyt
         assert torch.equal(value, expected[key]), key
     (folder / "run").rename(folder / "continued")
     stopped_after(monkeypatch, whole_run(folder, **RUNS[name]), 2)
-    monkeypatch.setattr(run, "replays", lambda *_: False)
+    monkeypatch.setattr(loop, "fits", lambda *_: False)
     same_history(train(whole_run(folder, **RUNS[name])).history, ordinary.history, rel=1e-4)
 
 
 def test_divergence_of_replayed_steps_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "replays", lambda *_: True)
+    monkeypatch.setattr(loop, "fits", lambda *_: True)
     with pytest.raises(FfptError, match=r"the loss is no longer a number \(epoch \d+, step \d+\)"):
         train(whole_run(folder, learning_rate=1e6, epochs=50))
 
@@ -377,12 +383,13 @@ def test_frames_that_would_fill_a_gpu_stay_on_the_host(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     batches = FrameBatches(clusters(20), CUTOFF)
-    assert not run.replays("cpu", batches, batches)
+    assert not fits(CPU, batches, batches)
+    gpu = torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10**9, 10**9))
-    assert run.replays("gpu", batches, batches)
+    assert fits(gpu, batches, batches)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 10**9))
     with caplog.at_level(logging.WARNING):
-        assert not run.replays("gpu", batches, batches)
+        assert not fits(gpu, batches, batches)
     assert "batches are made on the CPU" in caplog.text
 
 
@@ -398,14 +405,13 @@ def test_graphs_train_as_eager_steps_do(changes: dict[str, Any], precision: str)
     configuration = settings(precision=precision, **changes)
     order = np.random.default_rng(2).permutation(60)[:58]
     potential = copy.deepcopy(start)
-    steps, averages = replayed(potential, configuration, batches, 4)
-    steps.run(order[:20], [RATE] * 5, first=True)
-    steps.run(order[20:], [RATE] * 10)
+    steps, learner = replayed(potential, configuration, batches, 4)
+    run_all(steps, learner, order, 4, at_once=5)
     total, expected = ordinary_steps(start, configuration, batches, np.split(order, range(4, 58, 4)))
     assert steps.recorded and len(steps._recordings) > 1
     tolerance = {"float32": 2e-3, "float64": 1e-7}[precision]
     assert steps.loss_sum.item() == pytest.approx(total, rel=tolerance)
-    for found, wanted in ((potential.network.parameters(), start.network.parameters()), (averages, expected)):
+    for found, wanted in ((potential.network.parameters(), start.network.parameters()), (learner.averages, expected)):
         for one, other in zip(found, wanted, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=tolerance)
 
@@ -449,7 +455,7 @@ def test_whole_runs_on_a_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch, name
     stopped_after(monkeypatch, whole_run(folder, **RUNS[name], device="cuda"), 3)
     continued = train(whole_run(folder, **RUNS[name], device="cuda"))
     (folder / "run").rename(folder / "continued")
-    monkeypatch.setattr(run, "replays", lambda *_: False)
+    monkeypatch.setattr(loop, "fits", lambda *_: False)
     eager = train(whole_run(folder, **RUNS[name], device="cuda"))
     same_history(graphs.history, eager.history, rel=1e-4)
     same_history(continued.history, graphs.history, rel=1e-4)
