@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
-from ffpt_plumed.text.tables import COLVAR_FORMAT, Table, write_table
+from ffpt_plumed.text.tables import Table
+from ffpt_plumed.text.writing import COLVAR_FORMAT, write_table
 
 TEMPERATURE = 300.0
 KT = TEMPERATURE * BOLTZMANN / KJ_PER_MOL

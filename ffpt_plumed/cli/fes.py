@@ -130,7 +130,7 @@ def _numbers(text: str | None, kind: Callable[[str], Number]) -> tuple[Number, .
 
 def _grid(lower: str | None, upper: str | None, bins: str | None, spacing: str | None) -> GridChoice:
     from ffpt_plumed.free_energy.axes import GridChoice
-    from ffpt_plumed.text.tables import plumed_number
+    from ffpt_plumed.text.numbers import plumed_number
 
     ends = _numbers(lower, plumed_number), _numbers(upper, plumed_number)
     return GridChoice(*ends, _numbers(bins, int), _numbers(spacing, plumed_number))

@@ -15,7 +15,7 @@ from ffpt_core.base.progress import progress_bar
 from ffpt_plumed.free_energy.axes import GridChoice, column_axes, make_axes
 from ffpt_plumed.free_energy.basins import Basin, basin_energy, lowest_point
 from ffpt_plumed.free_energy.convergence import Convergence, convergence, low_region, rms_difference
-from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy, is_grid, read_grid
+from ffpt_plumed.free_energy.grid import FreeEnergy, is_grid, read_grid
 from ffpt_plumed.free_energy.hills import Hills, read_hills
 from ffpt_plumed.free_energy.paths import Landscape, MinimumPath
 from ffpt_plumed.free_energy.reweighting import (
@@ -29,6 +29,7 @@ from ffpt_plumed.free_energy.reweighting import (
 )
 from ffpt_plumed.free_energy.sources import Source, find_source
 from ffpt_plumed.free_energy.sums import estimates, sum_hills
+from ffpt_plumed.grids.axis import Array, Axis
 from ffpt_plumed.text.tables import Table, read_table
 
 

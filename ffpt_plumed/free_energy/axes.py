@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffpt_core.base.errors import FfptError, FfptWarning
-from ffpt_plumed.free_energy.grid import Axis
 from ffpt_plumed.free_energy.hills import Hills
+from ffpt_plumed.grids.axis import Axis
 from ffpt_plumed.text.tables import Table
 
 
@@ -24,9 +24,11 @@ def default_axes(hills: Hills) -> tuple[Axis, ...]:
     for k, name in enumerate(hills.names):
         lower = float((hills.centres[:, k] - supports[:, k]).min())
         upper = float((hills.centres[:, k] + supports[:, k]).max())
-        lower, upper = hills.domains[k] or (lower, upper)
+        period = hills.periods[k]
+        if period is not None:
+            lower, upper = period.low, period.high
         n_bins = int(np.ceil((upper - lower) / (supports[:, k].min() / 10.0)))
-        axes.append(Axis(name, lower, upper, n_bins, hills.periods[k]))
+        axes.append(Axis(name, lower, upper, n_bins, period))
     return tuple(axes)
 
 
@@ -68,7 +70,7 @@ class GridChoice:
         lower = axis.lower if self.lower is None else self.lower[position]
         upper = axis.upper if self.upper is None else self.upper[position]
         if axis.period is not None and not np.allclose((lower, upper), (axis.lower, axis.upper)):
-            raise FfptError(f"{axis.name} is periodic: its grid is its whole period {' to '.join(axis.period)}")
+            raise FfptError(f"{axis.name} is periodic: its grid is its whole period {axis.period}")
         if not lower < upper:
             raise FfptError(f"the grid of {axis.name} would go from {lower:g} to {upper:g}")
         if self.bins is not None:
@@ -112,9 +114,10 @@ def column_axes(table: Table, names: Sequence[str], choice: GridChoice | None = 
     choice.check(names)
     axes = []
     for position, name in enumerate(names):
-        domain = table.domain(name)
-        period = None if domain is None else (table.constants[f"min_{name}"], table.constants[f"max_{name}"])
-        lower, upper = domain or (float(table[name].min()), float(table[name].max()))
+        period = table.period(name)
+        lower, upper = float(table[name].min()), float(table[name].max())
+        if period is not None:
+            lower, upper = period.low, period.high
         axes.append(choice.apply(Axis(name, lower, upper, 50, period), position))
     return tuple(axes)
 

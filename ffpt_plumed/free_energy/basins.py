@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from ffpt_core.base.errors import FfptError
-from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy, thermal_energy
-from ffpt_plumed.text.tables import plumed_number
+from ffpt_plumed.free_energy.grid import FreeEnergy, thermal_energy
+from ffpt_plumed.grids.axis import Array, Axis
+from ffpt_plumed.text.numbers import plumed_number
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ffpt_core.analysis.blocks import block_error
 from ffpt_plumed.free_energy.basins import Basin, basin_energy
-from ffpt_plumed.free_energy.grid import Array, FreeEnergy
+from ffpt_plumed.free_energy.grid import FreeEnergy
+from ffpt_plumed.grids.axis import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import logsumexp
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
-from ffpt_plumed.text.tables import GRID_FORMAT, Table, plumed_number, read_table, write_table
-
-Array = NDArray[np.float64]
+from ffpt_plumed.grids.axis import Array, Axis
+from ffpt_plumed.text.numbers import Period, plumed_number
+from ffpt_plumed.text.tables import Table, read_table
+from ffpt_plumed.text.writing import GRID_FORMAT, write_table
 
 _PADDING = 8
 """Points by which periodic axes are extended for a cubic spline, whose coefficients decay by 0.27 a point."""
@@ -24,53 +24,6 @@ _PADDING = 8
 def thermal_energy(temperature: float) -> float:
     """kT in kJ/mol at a temperature in K."""
     return temperature * BOLTZMANN / KJ_PER_MOL
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One collective variable of a grid.
-
-    Args:
-        name: of the variable.
-        lower: first point.
-        upper: last point; on a periodic axis the end of the period, which is no point.
-        n_bins: number of intervals.
-        period: both ends as PLUMED's text ("-pi", "pi") where the variable is periodic.
-    """
-
-    name: str
-    lower: float
-    upper: float
-    n_bins: int
-    period: tuple[str, str] | None = None
-
-    @property
-    def spacing(self) -> float:
-        """Distance between points."""
-        return (self.upper - self.lower) / self.n_bins
-
-    @property
-    def n_points(self) -> int:
-        """Number of points: one more than bins, but not on a periodic axis."""
-        return self.n_bins + (self.period is None)
-
-    @property
-    def points(self) -> Array:
-        """(n_points,) values of the variable."""
-        return np.arange(self.n_points, dtype=np.float64) * self.spacing + self.lower
-
-    def differences(self, of: Array, minus: Array) -> Array:
-        """Of - minus, in the nearest period."""
-        difference = of - minus
-        if self.period is not None:
-            length = self.upper - self.lower
-            difference -= length * np.round(difference / length)
-        return difference
-
-    def positions(self, values: Array) -> Array:
-        """Where values lie on the axis, counted in points; in the first period of a periodic axis."""
-        positions = (values - self.lower) / self.spacing
-        return np.mod(positions, self.n_bins) if self.period is not None else positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +96,10 @@ class FreeEnergy:
         """
         constants: dict[str, str] = {}
         for axis in self.axes:
-            lower, upper = axis.period or (f"{axis.lower:.16g}", f"{axis.upper:.16g}")
-            constants |= {f"min_{axis.name}": lower, f"max_{axis.name}": upper}
+            ends = (f"{axis.lower:.16g}", f"{axis.upper:.16g}")
+            if axis.period is not None:
+                ends = (axis.period.low_text, axis.period.high_text)
+            constants |= {f"min_{axis.name}": ends[0], f"max_{axis.name}": ends[1]}
             constants |= {f"nbins_{axis.name}": f" {axis.n_points}"}
             constants |= {f"periodic_{axis.name}": "false" if axis.period is None else "true"}
         derivatives = [] if self.gradient is None else list(self.gradient)
@@ -183,7 +138,7 @@ def read_grid(path: str | os.PathLike[str]) -> FreeEnergy:
         if n_points < 2:
             raise FfptError(f"{path}: the axis {name} has only one point")
         lower, upper = (plumed_number(end) for end in ends)
-        axes.append(Axis(name, lower, upper, n_points - (not periodic), ends if periodic else None))
+        axes.append(Axis(name, lower, upper, n_points - (not periodic), Period(*ends) if periodic else None))
     shape = tuple(axis.n_points for axis in axes)
     if len(table) != np.prod(shape):
         raise FfptError(f"{path} has {len(table)} rows for a grid of {' x '.join(map(str, shape))} points")

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffpt_core.base.errors import FfptError, FfptWarning
-from ffpt_plumed.free_energy.grid import Array
+from ffpt_plumed.grids.axis import Array
+from ffpt_plumed.grids.gaussian import CUTOFF
+from ffpt_plumed.text.numbers import Period
 from ffpt_plumed.text.tables import Table, read_table
-
-CUTOFF = 6.25
-"""Hills end where half their squared distance in widths is this (PLUMED's dp2cutoff)."""
 
 _KERNELS = ("stretched-gaussian", "gaussian")
 
@@ -25,8 +24,7 @@ class Hills:
 
     Args:
         names: of the n_cvs variables.
-        periods: for each variable both ends of its period as PLUMED's text, or None.
-        domains: the same as numbers.
+        periods: of each variable; None: it is not periodic.
         times: (n,) ps.
         centres: (n, n_cvs).
         covariances: (n, n_cvs, n_cvs) of the Gaussians.
@@ -37,8 +35,7 @@ class Hills:
     """
 
     names: tuple[str, ...]
-    periods: tuple[tuple[str, str] | None, ...]
-    domains: tuple[tuple[float, float] | None, ...]
+    periods: tuple[Period | None, ...]
     times: Array
     centres: Array
     covariances: Array
@@ -59,7 +56,7 @@ class Hills:
         """The hills from start to stop, in their order."""
         kept = slice(start, stop)
         arrays = (self.times[kept], self.centres[kept], self.covariances[kept], self.heights[kept])
-        return Hills(self.names, self.periods, self.domains, *arrays, *self.kind)
+        return Hills(self.names, self.periods, *arrays, *self.kind)
 
     def supports(self) -> Array:
         """How far each hill reaches along each variable, (n, n_cvs), in PLUMED's reckoning."""
@@ -84,7 +81,7 @@ def read_hills(paths: Sequence[str | os.PathLike[str]], energy: float = 1.0) -> 
     runs = [_from_table(table, energy) for table in tables]
     first = runs[0]
     for table, run in zip(tables, runs, strict=True):
-        for what in ("names", "domains", "kernel", "multivariate", "bias_factor"):
+        for what in ("names", "periods", "kernel", "multivariate", "bias_factor"):
             if getattr(run, what) != getattr(first, what):
                 raise FfptError(
                     f"{table.source} and {tables[0].source} are not of one run: their {what.replace('_', ' ')} "
@@ -96,7 +93,7 @@ def read_hills(paths: Sequence[str | os.PathLike[str]], energy: float = 1.0) -> 
     centres = np.concatenate([run.centres for run in runs])[order]
     covariances = np.concatenate([run.covariances for run in runs])[order]
     heights = np.concatenate([run.heights for run in runs])[order]
-    return Hills(first.names, first.periods, first.domains, times[order], centres, covariances, heights, *first.kind)
+    return Hills(first.names, first.periods, times[order], centres, covariances, heights, *first.kind)
 
 
 def _from_table(table: Table, energy: float) -> Hills:
@@ -120,18 +117,14 @@ def _from_table(table: Table, energy: float) -> Hills:
         before, after = table["time"][row : row + 2]
         message = f"{table.source}: time goes back from {before:g} to {after:g}: a restart may have repeated hills"
         warnings.warn(message, FfptWarning, stacklevel=4)
-    domains = tuple(table.domain(name) for name in names)
-    periods = tuple(
-        None if domain is None else (table.constants[f"min_{name}"], table.constants[f"max_{name}"])
-        for name, domain in zip(names, domains, strict=True)
-    )
+    periods = tuple(table.period(name) for name in names)
     # Plain metadynamics has -1 there, in some versions 1.
     factors = np.unique(np.maximum(table["biasf"], 1.0)) if "biasf" in table else np.ones(1)
     if len(factors) > 1:
         raise FfptError(f"{table.source} has hills of {len(factors)} bias factors, {factors[0]:g} to {factors[-1]:g}")
     bias_factor = float(factors[0]) if factors[0] > 1.0 else None
     arrays = (table["time"], table.columns(names), _covariances(table, names), energy * table["height"])
-    return Hills(names, periods, domains, *arrays, bias_factor, kernel, table.constants.get("multivariate") == "true")
+    return Hills(names, periods, *arrays, bias_factor, kernel, table.constants.get("multivariate") == "true")
 
 
 def _covariances(table: Table, names: tuple[str, ...]) -> Array:

@@ -16,7 +16,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, dijkstra, minimum_spanning_tree
 
 from ffpt_core.base.errors import FfptError
-from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy
+from ffpt_plumed.free_energy.grid import FreeEnergy
+from ffpt_plumed.grids.axis import Array, Axis
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ import numpy as np
 
 from ffpt_core.analysis import style
 from ffpt_plumed.free_energy.analysis import Surface
-from ffpt_plumed.free_energy.grid import Array, FreeEnergy
+from ffpt_plumed.free_energy.grid import FreeEnergy
+from ffpt_plumed.grids.axis import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,9 +20,10 @@ from scipy.special import logsumexp
 from ffpt_core.analysis.blocks import jackknife_error
 from ffpt_core.base.errors import FfptError
 from ffpt_plumed.free_energy.basins import Basin
-from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy, thermal_energy
+from ffpt_plumed.free_energy.grid import FreeEnergy, thermal_energy
 from ffpt_plumed.free_energy.hills import Hills
 from ffpt_plumed.free_energy.sums import estimates, sum_hills
+from ffpt_plumed.grids.axis import Array, Axis
 from ffpt_plumed.text.tables import Table
 
 METHODS = ("rbias", "final")

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ffpt_plumed.free_energy.grid import Array, Axis, FreeEnergy
-from ffpt_plumed.free_energy.hills import CUTOFF, Hills
+from ffpt_plumed.free_energy.grid import FreeEnergy
+from ffpt_plumed.free_energy.hills import Hills
+from ffpt_plumed.grids.axis import Array, Axis
+from ffpt_plumed.grids.gaussian import CUTOFF, STRETCH
 
-_STRETCH = 1.0 / (1.0 - np.exp(-CUTOFF))
 _BATCH = 1 << 20
 """Values of hills on grid points that are held at once."""
 
@@ -77,8 +78,8 @@ def _add_batch(
     heights = hills.heights.reshape(-1, *[1] * n_axes)
     if hills.kernel == "stretched-gaussian":
         inside = inside & (exponent < CUTOFF)
-        gaussian = np.where(inside, _STRETCH * heights * gaussian, 0.0)
-        kernel = gaussian + np.where(inside, (1.0 - _STRETCH) * heights, 0.0)
+        gaussian = np.where(inside, STRETCH * heights * gaussian, 0.0)
+        kernel = gaussian + np.where(inside, (1.0 - STRETCH) * heights, 0.0)
     else:
         kernel = gaussian = heights * gaussian
     parts = [kernel, *(-gaussian * slope for slope in slopes)] if derivatives else [kernel]

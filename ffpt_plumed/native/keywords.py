@@ -9,8 +9,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 
 from ffpt_core.base.errors import FfptError
+from ffpt_plumed.text.numbers import plumed_number
 from ffpt_plumed.text.script import Action, expand_range, split_values
-from ffpt_plumed.text.tables import plumed_number
 
 KERNEL_HINT = "with a PLUMED kernel, ffpt_plumed.PlumedForce runs it"
 """What to do about input that runs only there."""

@@ -11,7 +11,7 @@ from ffpt_plumed.native.hills import Axis
 from ffpt_plumed.native.keywords import KERNEL_HINT, Keywords, number
 from ffpt_plumed.native.output import read_format, read_restart_keyword
 from ffpt_plumed.native.translation import Program, Value
-from ffpt_plumed.text.tables import HILLS_FORMAT
+from ffpt_plumed.text.writing import HILLS_FORMAT
 
 
 @dataclass(frozen=True)

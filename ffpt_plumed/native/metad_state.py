@@ -14,7 +14,8 @@ from ffpt_core.base.errors import FfptError
 from ffpt_plumed.native.hills import HillGrid, Hills, HillSum
 from ffpt_plumed.native.metad import MetadSettings
 from ffpt_plumed.native.restart import last_step
-from ffpt_plumed.text.tables import HILLS_FORMAT, Table, TableWriter, read_table
+from ffpt_plumed.text.tables import Table, read_table
+from ffpt_plumed.text.writing import HILLS_FORMAT, TableWriter
 
 _log = logging.getLogger(__name__)
 

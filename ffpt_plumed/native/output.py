@@ -8,7 +8,7 @@ from pathlib import Path
 from ffpt_plumed.native.keywords import Keywords
 from ffpt_plumed.native.restart import cut_after, last_step
 from ffpt_plumed.native.translation import Program, Value
-from ffpt_plumed.text.tables import TableWriter
+from ffpt_plumed.text.writing import TableWriter
 
 
 @dataclass(frozen=True)

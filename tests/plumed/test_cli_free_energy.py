@@ -14,7 +14,8 @@ from metadynamics_model import KT, double_well
 from ffpt_core.base.errors import FfptError
 from ffpt_plumed.cli.fes import fes
 from ffpt_plumed.free_energy import read_grid
-from ffpt_plumed.text.tables import Table, read_table, write_table
+from ffpt_plumed.text.tables import Table, read_table
+from ffpt_plumed.text.writing import write_table
 
 DATA = Path(__file__).parents[1] / "data" / "plumed"
 

@@ -43,11 +43,13 @@ from ffpt_plumed.free_energy import (
 from ffpt_plumed.free_energy.convergence import low_region
 from ffpt_plumed.free_energy.plots import enough_to_see
 from ffpt_plumed.free_energy.reweighting import final_bias, offset, rbias
-from ffpt_plumed.text.tables import Table, read_table, write_table
+from ffpt_plumed.text.numbers import Period
+from ffpt_plumed.text.tables import Table, read_table
+from ffpt_plumed.text.writing import write_table
 
 DATA = Path(__file__).parents[1] / "data" / "plumed"
 LEFT, RIGHT = Basin("left", {"x": (-1.6, 0.0)}), Basin("right", {"x": (0.0, 1.6)})
-PERIOD = ("-pi", "pi")
+PERIOD = Period("-pi", "pi")
 
 
 def hills_of(
@@ -59,7 +61,6 @@ def hills_of(
     return Hills(
         names=tuple("xyz"[:n_cvs]),
         periods=tuple(PERIOD if one else None for one in periodic),
-        domains=tuple((-math.pi, math.pi) if one else None for one in periodic),
         times=np.arange(1.0, len(centres) + 1.0),
         centres=centres,
         covariances=np.einsum("nk,km->nkm", sigmas**2, np.eye(n_cvs)),

@@ -12,15 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ffpt_core.base.errors import FfptError, FfptWarning
-from ffpt_plumed.text.tables import (
-    COLVAR_FORMAT,
-    GRID_FORMAT,
-    Table,
-    TableWriter,
-    plumed_number,
-    read_table,
-    write_table,
-)
+from ffpt_plumed.text.numbers import Period, plumed_number
+from ffpt_plumed.text.tables import Table, read_table
+from ffpt_plumed.text.writing import COLVAR_FORMAT, GRID_FORMAT, TableWriter, write_table
 
 HEADER = """#! FIELDS time phi sigma_phi height biasf
 #! SET multivariate false
@@ -42,8 +36,9 @@ def test_reads_columns_constants_and_the_period(tmp_path: Path) -> None:
     assert table.constants["multivariate"] == "false"
     assert table["time"].tolist() == [1.0, 2.0]
     assert table.columns(("height", "phi")).tolist() == [[1.2, -1.5]] * 2
-    assert table.domain("phi") == (-math.pi, math.pi)
-    assert table.domain("height") is None
+    period = table.period("phi")
+    assert period == Period("-pi", "pi") and (period.low, period.high) == (-math.pi, math.pi)
+    assert table.period("height") is None
     with pytest.raises(FfptError, match=r"HILLS has no column 'psi'; it has time, phi"):
         table["psi"]
 
@@ -181,13 +176,20 @@ def test_numbers_survive(tmp_path_factory: pytest.TempPathFactory, values: np.nd
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("-1.5e3", -1500.0), ("-pi", -math.pi), ("2*pi", 2 * math.pi), ("+pi/2", math.pi / 2), ("0.5pi", math.pi / 2)],
+    [
+        ("-1.5e3", -1500.0),
+        ("-pi", -math.pi),
+        ("2*pi", 2 * math.pi),
+        ("+pi/2", math.pi / 2),
+        ("0.5pi", math.pi / 2),
+        ("pi*pi", math.pi**2),
+    ],
 )
 def test_numbers_as_plumed_has_them(text: str, number: float) -> None:
     assert plumed_number(text) == pytest.approx(number, rel=1e-15)
 
 
-@pytest.mark.parametrize("text", ["", "pie", "two", "pi*pi"])
+@pytest.mark.parametrize("text", ["", "pie", "two", "pi*two"])
 def test_other_words_are_no_numbers(text: str) -> None:
     with pytest.raises(FfptError, match="is not a number"):
         plumed_number(text)

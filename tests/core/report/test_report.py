@@ -26,7 +26,8 @@ from ffpt_plumed.free_energy.analysis import to_record as to_fes_record
 from ffpt_plumed.reactions.records import reaction
 from ffpt_plumed.reactions.species import SpeciesCount
 from ffpt_plumed.reactions.species_runs import ReplicaSpecies, Stop, to_record
-from ffpt_plumed.text.tables import Table, write_table
+from ffpt_plumed.text.tables import Table
+from ffpt_plumed.text.writing import write_table
 
 
 class Page(HTMLParser):
