@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL
 from ffpt_plumed.text.tables import Table
 from ffpt_plumed.text.writing import COLVAR_FORMAT, write_table
 
 TEMPERATURE = 300.0
-KT = TEMPERATURE * BOLTZMANN / KJ_PER_MOL
+KT = TEMPERATURE * BOLTZMANN_KJ_PER_MOL
 Array = NDArray[np.float64]
 
 BARRIER, TILT = 12.0, 3.0

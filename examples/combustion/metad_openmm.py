@@ -12,6 +12,7 @@ import openmm
 from ase import Atoms
 from openmm import app, unit
 
+from ffpt_core.base.units import NANOMETRE
 from ffpt_openmm import create_system
 from ffpt_plumed import PlumedForce
 from ffpt_plumed.metadynamics.run import topology_of
@@ -38,7 +39,7 @@ else:
 
 integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 10 / unit.picosecond, timestep * unit.picosecond)
 simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
-simulation.context.setPositions(np.array(atoms.positions) / 10)
+simulation.context.setPositions(np.array(atoms.positions) / NANOMETRE)
 simulation.context.setVelocitiesToTemperature(300, 1)
 if native is not None:
     simulation.reporters.append(native.reporter())

@@ -11,7 +11,7 @@ from scipy.ndimage import map_coordinates
 from scipy.special import logsumexp
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL
 from ffpt_plumed.grids.axis import Array, Axis
 from ffpt_plumed.text.numbers import Period, plumed_number
 from ffpt_plumed.text.tables import Table, read_table
@@ -23,7 +23,7 @@ _PADDING = 8
 
 def thermal_energy(temperature: float) -> float:
     """kT in kJ/mol at a temperature in K."""
-    return temperature * BOLTZMANN / KJ_PER_MOL
+    return temperature * BOLTZMANN_KJ_PER_MOL
 
 
 @dataclass(frozen=True, eq=False)

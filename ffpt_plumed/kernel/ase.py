@@ -12,6 +12,7 @@ from ase.units import kB
 from ffpt_core.base.errors import FfptError
 from ffpt_plumed.kernel.library import find_kernel, new_plumed
 from ffpt_plumed.kernel.plumed import message_of
+from ffpt_plumed.text.plumed_input import PlumedInput
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,27 +20,15 @@ if TYPE_CHECKING:
     from ase.calculators.plumed import Plumed
 
 
-def input_lines(script: str) -> list[str]:
+def input_lines(script: str | PlumedInput) -> list[str]:
     """A PLUMED input as ASE's calculator wants it: one action in each line, without comments.
 
     ASE hands lines over one by one, where PLUMED understands neither ``#`` nor ``...``.
+
+    Raises:
+        FfptError: as parse_script.
     """
-    lines: list[str] = []
-    parts: list[str] = []
-    inside = False
-    for line in script.splitlines():
-        words = line.split("#")[0].split()
-        if inside:
-            inside = words[:1] != ["..."]
-        elif words[-1:] == ["..."]:
-            inside = True
-            words = words[:-1]
-        parts += [] if words[:1] == ["..."] else words
-        # Brackets may span lines as well.
-        if not inside and parts and sum(word.count("{") - word.count("}") for word in parts) == 0:
-            lines.append(" ".join(parts))
-            parts = []
-    return [*lines, " ".join(parts)] if parts else lines
+    return [action.text for action in PlumedInput.of(script).actions]
 
 
 def plumed_calculator(

@@ -10,7 +10,8 @@ import numpy as np
 import openmm
 
 from ffpt_core.base.errors import FfptError
-from ffpt_plumed.kernel.plumed import Session, Setup
+from ffpt_plumed.kernel.plumed import RunningPlumed, Setup
+from ffpt_plumed.text.plumed_input import PlumedInput
 
 if TYPE_CHECKING:
     from openmm import State, System
@@ -34,12 +35,12 @@ class PlumedFunction:
         self.periodic = False
         self.error: FfptError | None = None
         """Why PLUMED stopped, behind the text that OpenMM makes of it."""
-        self._session: Session | None = None
+        self._plumed: RunningPlumed | None = None
         self._last: tuple[int, float, np.ndarray, np.ndarray | None] | None = None
         self._answer: tuple[float, np.ndarray] | None = None
 
     def __call__(self, state: State) -> tuple[float, np.ndarray]:
-        """Raises what Session raises, and where the timestep is not that of the integrator."""
+        """Raises what RunningPlumed raises, and where the timestep is not that of the integrator."""
         positions = state.getPositions(asNumpy=True)._value
         if not np.isfinite(positions).all():
             return np.nan, np.full_like(positions, np.nan)  # for OpenMM to report; PLUMED's grids fail at a NaN
@@ -50,20 +51,15 @@ class PlumedFunction:
             self.error = error
             raise
 
-    @property
-    def session(self) -> Session | None:
-        """PLUMED, once it has started."""
-        return self._session
-
     def forget(self) -> None:
         """Compute at the next call even at the same positions: with the hill that was deposited there."""
         self._answer = None
 
     def close(self) -> None:
         """End PLUMED, which writes out its files. The next call starts it anew."""
-        if self._session is not None:
-            self._session.close()
-        self._session = self._last = self._answer = None
+        if self._plumed is not None:
+            self._plumed.close()
+        self._plumed = self._last = self._answer = None
 
     def __reduce__(self) -> Any:
         raise TypeError("a PlumedForce holds a running PLUMED and its files: add one to the copied System instead")
@@ -71,13 +67,13 @@ class PlumedFunction:
     def _compute(
         self, step: int, time: float, positions: np.ndarray, box: np.ndarray | None
     ) -> tuple[float, np.ndarray]:
-        if self._session is None:
-            self._session = Session(self.setup, len(positions))
+        if self._plumed is None:
+            self._plumed = RunningPlumed(self.setup, len(positions))
         new = self._last is None or step != self._last[0]
         if new:
             self._check_timestep(step, time)
         if new or self._answer is None or not self._is_last(positions, box):
-            self._answer = self._session.compute(step, positions, box, update=new)
+            self._answer = self._plumed.compute(step, positions, box, update=new)
             self._last = (step, time, positions, box)
         return self._answer
 
@@ -113,7 +109,7 @@ class PlumedForce(openmm.PythonForce):
     isolated system by CVs that need no masses. One Context at a time: PLUMED's state belongs to a trajectory.
 
     Args:
-        script: PLUMED input (it counts atoms from 1).
+        script: PLUMED input (it counts atoms from 1), which PLUMED alone judges.
         system: with all its particles and other forces: masses, charges of its NonbondedForce, whether it is periodic.
         timestep: of the integrator, ps.
         temperature: K, for what needs kBT; a negative one counts as not given.
@@ -126,7 +122,7 @@ class PlumedForce(openmm.PythonForce):
 
     def __init__(
         self,
-        script: str,
+        script: str | PlumedInput,
         system: System | None = None,
         *,
         timestep: float | None = None,
@@ -136,7 +132,7 @@ class PlumedForce(openmm.PythonForce):
         from ffpt_plumed.kernel.library import new_plumed
 
         new_plumed().finalize()  # its absence is an error here, and not at the first step
-        setup = Setup(script, timestep, restart=restart)
+        setup = Setup(script if isinstance(script, str) else script.text, timestep, restart=restart)
         self.function = PlumedFunction(setup)
         super().__init__(self.function)
         self.setName("PLUMED")
@@ -191,7 +187,7 @@ class PlumedForce(openmm.PythonForce):
 
 
 def create_plumed_force(
-    script: str,
+    script: str | PlumedInput,
     system: System,
     *,
     timestep: float,
@@ -219,7 +215,7 @@ def create_plumed_force(
             f"openmm-plumed does not load ({error}): conda install -c conda-forge openmm-plumed, or use "
             'backend="pythonforce"'
         ) from error
-    force = openmmplumed.PlumedForce(script)
+    force = openmmplumed.PlumedForce(script if isinstance(script, str) else script.text)
     force.setTemperature(-1.0 if temperature is None else temperature)
     force.setRestart(restart)
     return force

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL
 from ffpt_plumed.kernel.library import new_plumed
-
-BOLTZMANN = 8.31446261815324e-3
-"""kJ/mol/K (exact since 2019)."""
 
 _SOURCE = re.compile(r"^\(.*\.(cpp|h|c):\d+\)|^ERROR$|^\+\+\+")
 """Lines of PLUMED's messages that are about its own source."""
@@ -26,7 +24,7 @@ class Setup:
     """What PLUMED is told before its first step.
 
     Args:
-        script: PLUMED input.
+        script: text of the PLUMED input.
         timestep: ps, for the times that it prints; None: not known (a single point).
         temperature: K, for what needs kBT; None: the input says it where it is needed.
         masses: (n_atoms,) amu; None: not known, a CV that weighs atoms with them is then refused.
@@ -44,7 +42,7 @@ class Setup:
     log: str | os.PathLike[str] | None = None
 
 
-class Session:
+class RunningPlumed:
     """One PLUMED object over the kernel. Units are PLUMED's and OpenMM's: nm, kJ/mol, ps, amu.
 
     Args:
@@ -119,7 +117,7 @@ class Session:
         self._command("setNatoms", self._n_atoms)
         self._command("setTimestep", 0.0 if setup.timestep is None else float(setup.timestep))
         if setup.temperature is not None:
-            self._command("setKbT", setup.temperature * BOLTZMANN)
+            self._command("setKbT", setup.temperature * BOLTZMANN_KJ_PER_MOL)
         self._command("setRestart", int(setup.restart))
         if setup.log is not None:
             self._command("setLogFile", os.fspath(setup.log))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ffpt_core.base.errors import FfptError
 from ffpt_plumed.kernel.library import find_kernel, has_kernel
 from ffpt_plumed.kernel.plumed import flush_files
-from ffpt_plumed.text.files import cut_back, outputs_of, sizes_of
+from ffpt_plumed.metadynamics.files import cut_files_back, sizes_of
+from ffpt_plumed.text.plumed_input import PlumedInput
 
 if TYPE_CHECKING:
     from openmm import Context, System
@@ -62,7 +63,7 @@ def choose_bias(bias: str) -> str:
 
 
 def create_bias(
-    kind: str, script: str, folder: Path, temperature: float, timestep: float, saved: dict[str, Any] | None
+    kind: str, script: PlumedInput, folder: Path, temperature: float, timestep: float, saved: dict[str, Any] | None
 ) -> Bias:
     """A bias whose files are in a folder, which must be the current one whenever the bias is used.
 
@@ -79,7 +80,7 @@ def create_bias(
     """
     sizes = None if saved is None else saved["sizes"]
     if sizes is not None:
-        cut_back(folder, sizes)
+        cut_files_back(folder, sizes)
     if kind == "native":
         return NativePlumed(script, folder, temperature, restart=sizes is not None)
     backend = "pythonforce" if kind == "plumed" else kind
@@ -101,14 +102,13 @@ class KernelPlumed:
 
     def __init__(
         self,
-        script: str,
+        script: PlumedInput,
         folder: Path,
         temperature: float,
         timestep: float,
         sizes: dict[str, int] | None,
         backend: str,
     ) -> None:
-        self._outputs = outputs_of(script)
         self._folder, self._backend, self._script = folder, backend, script
         self._settings: dict[str, Any] = {
             "temperature": temperature,
@@ -136,7 +136,7 @@ class KernelPlumed:
         """See Bias."""
         if self._sizes is not None:
             self._see(context)
-            cut_back(self._folder, self._sizes)
+            cut_files_back(self._folder, self._sizes)
             self._sizes = None
         with self._errors():
             context.getIntegrator().step(steps)
@@ -144,7 +144,7 @@ class KernelPlumed:
     def save(self, context: Context) -> dict[str, Any]:
         """See Bias."""
         self._see(context)
-        return {"sizes": sizes_of(self._folder, self._outputs.appended)}
+        return {"sizes": sizes_of(self._folder, self._script.outputs.appended)}
 
     def _see(self, context: Context) -> None:
         """Have PLUMED deposit and print at the present step, if it has not yet; its files are then up to date."""
@@ -181,8 +181,7 @@ class NativePlumed:
         restart: go on with the files in the folder.
     """
 
-    def __init__(self, script: str, folder: Path, temperature: float, restart: bool) -> None:
-        self._outputs = outputs_of(script)
+    def __init__(self, script: PlumedInput, folder: Path, temperature: float, restart: bool) -> None:
         self._folder, self._script = folder, script
         self._settings: dict[str, Any] = {"temperature": temperature, "restart": restart, "folder": folder}
         self._bias: NativeBias | None = None
@@ -200,7 +199,7 @@ class NativePlumed:
     def save(self, context: Context) -> dict[str, Any]:
         """See Bias."""
         self._attached.update(context)
-        return {"sizes": sizes_of(self._folder, self._outputs.appended)}
+        return {"sizes": sizes_of(self._folder, self._script.outputs.appended)}
 
     def close(self) -> None:
         """See Bias."""

@@ -13,23 +13,24 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.units import NANOMETRE, PICOSECOND
 from ffpt_openmm.md.models import Model
 from ffpt_openmm.md.replicas import Ensemble, Replicas
 from ffpt_openmm.md.settings import MDSettings
 from ffpt_plumed.kernel.ase import input_lines, one_line_errors, plumed_calculator
 from ffpt_plumed.kernel.plumed import flush_files
 from ffpt_plumed.metadynamics.bias import LOG, create_bias
-from ffpt_plumed.text.files import cut_back, outputs_of, sizes_of
+from ffpt_plumed.metadynamics.files import cut_files_back, sizes_of
+from ffpt_plumed.text.plumed_input import PlumedInput
 
 if TYPE_CHECKING:
     from openmm.app import Topology
 
 
-def pack(record: dict[str, Any], engine: bytes = b"") -> bytes:
-    """What a bias and what an engine need to go on, as one state."""
+def pack(record: dict[str, Any], context: bytes = b"") -> bytes:
+    """What a bias needs to go on, and what an OpenMM Context does, as one state."""
     text = json.dumps(record).encode()
-    return struct.pack("<q", len(text)) + text + engine
+    return struct.pack("<q", len(text)) + text + context
 
 
 def unpack(state: bytes) -> tuple[dict[str, Any], bytes]:
@@ -62,7 +63,7 @@ class BiasedEnsemble(Ensemble):
     def __init__(
         self,
         kind: str,
-        script: str,
+        script: PlumedInput,
         folder: Path,
         model: Model,
         topology: Topology,
@@ -70,13 +71,15 @@ class BiasedEnsemble(Ensemble):
         starts: Sequence[Atoms],
         state: bytes,
     ) -> None:
-        saved, engine = unpack(state) if state else (None, b"")
+        saved, context = unpack(state) if state else (None, b"")
         self._folder = folder.resolve()
-        self._bias = create_bias(kind, script, self._folder, settings.temperature, settings.timestep / 1000, saved)
+        self._bias = create_bias(
+            kind, script, self._folder, settings.temperature, settings.timestep / PICOSECOND, saved
+        )
         with contextlib.chdir(self._folder):
             super().__init__(model, topology, settings, starts, (0,), self._bias.attach)
-            if engine:
-                self.load(engine)
+            if context:
+                self.load(context)
             else:
                 self.begin()
 
@@ -112,7 +115,7 @@ class AseEnsemble(Replicas):
 
     def __init__(
         self,
-        script: str,
+        script: PlumedInput,
         folder: Path,
         model: Model,
         topology: Topology,
@@ -126,12 +129,12 @@ class AseEnsemble(Replicas):
         super().__init__(model, topology, settings, starts, (0,))
         saved = unpack(state)[0] if state else None
         self._folder = folder.resolve()
-        self._outputs = outputs_of(script)
-        self._picosecond = 1000 * units.fs
+        self._outputs = script.outputs
+        self._picosecond = PICOSECOND * units.fs
         self._atoms = starts[0].copy()
         self._atoms.set_masses(self._masses)
         if saved is not None:
-            cut_back(self._folder, saved["sizes"])
+            cut_files_back(self._folder, saved["sizes"])
         (self._folder / LOG).unlink(missing_ok=True)
         with contextlib.chdir(self._folder):
             self._plumed = plumed_calculator(
@@ -219,7 +222,7 @@ class AseEnsemble(Replicas):
         with contextlib.chdir(self._folder), one_line_errors(len(self._atoms)):
             self._atoms.get_forces()
         flush_files()
-        cut_back(self._folder, saved["sizes"])  # PLUMED has printed this step again, as KernelPlumed explains
+        cut_files_back(self._folder, saved["sizes"])  # PLUMED has printed this step again, as KernelPlumed explains
         self._plumed.results["forces"] = np.array(saved["forces"])
 
     def _place(self, positions: np.ndarray, velocities: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from ffpt_core.analysis import Criterion, StabilityCriterion
 from ffpt_core.analysis.criterion import Failure
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, fingerprint, read_json
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.units import NANOMETRE, PICOSECOND
 from ffpt_openmm.md.biasing import Sampling
 from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.models import Model, PotentialModel, as_model
@@ -26,8 +26,9 @@ from ffpt_openmm.md.replicas import Replicas
 from ffpt_openmm.md.run import MDResult, run_md
 from ffpt_openmm.md.settings import MDSettings
 from ffpt_plumed.metadynamics.bias import LOG, choose_bias, create_bias
+from ffpt_plumed.metadynamics.files import copy_inputs
 from ffpt_plumed.metadynamics.replicas import AseEnsemble, BiasedEnsemble
-from ffpt_plumed.text.files import copy_inputs, inputs_of, outputs_of
+from ffpt_plumed.text.plumed_input import PlumedInput
 
 if TYPE_CHECKING:
     from openmm.app import Topology
@@ -88,7 +89,7 @@ class BiasedSampling(Sampling):
 
     def __init__(
         self,
-        script: str,
+        script: PlumedInput,
         source: str,
         engine: str,
         kind: str,
@@ -98,12 +99,12 @@ class BiasedSampling(Sampling):
     ) -> None:
         self.script, self.source, self.engine, self.kind = script, source, engine, kind
         self.inputs, self.settings, self.guard = inputs, settings, guard
-        self.outputs = outputs_of(script)
+        self.outputs = script.outputs
 
     def record(self) -> dict[str, Any]:
         """See Sampling."""
         rule = None if self.guard is None else self.guard.to_dict()
-        text = f"{self.engine}\n{self.kind}\n{rule}\n{self.script}"
+        text = f"{self.engine}\n{self.kind}\n{rule}\n{self.script.text}"
         what = {"source": f"{self.source} by {self.kind} in {self.engine}", "engine": self.engine, "kind": self.kind,
                 "fingerprint": fingerprint(np.frombuffer(text.encode(), dtype=np.uint8)),
                 "outputs": list(self.outputs.all)}  # fmt: skip
@@ -119,7 +120,7 @@ class BiasedSampling(Sampling):
         self._rehearse(start)
         self._copy_inputs(folder.path)
         with atomic_write(folder.path / INPUT) as stream:
-            stream.write(self.script)
+            stream.write(self.script.text)
 
     def criterion(self, topology: Topology, reference: Atoms, settings: MDSettings) -> Criterion:
         """Bonds break and form: by default only atoms that collide, and what is not finite, are unphysical."""
@@ -171,7 +172,7 @@ class BiasedSampling(Sampling):
         import openmm
 
         bias = create_bias(
-            self.kind, self.script, folder, self.settings.temperature, self.settings.timestep / 1000, None
+            self.kind, self.script, folder, self.settings.temperature, self.settings.timestep / PICOSECOND, None
         )
         system = openmm.System()
         for mass in start.get_masses():
@@ -182,7 +183,7 @@ class BiasedSampling(Sampling):
             nothing.setUsesPeriodicBoundaryConditions(True)
             system.addForce(nothing)
         bias.attach(system)
-        integrator = openmm.VerletIntegrator(self.settings.timestep / 1000)
+        integrator = openmm.VerletIntegrator(self.settings.timestep / PICOSECOND)
         context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
         context.setPositions(start.positions / NANOMETRE)
         try:
@@ -193,7 +194,7 @@ class BiasedSampling(Sampling):
 
 def run_metad(
     potential: Potential | str | os.PathLike[str],
-    script: str,
+    script: str | PlumedInput,
     structure: Atoms,
     folder: str | os.PathLike[str],
     settings: MDSettings = METAD_SETTINGS,
@@ -235,7 +236,8 @@ def run_metad(
     if settings.replicas != 1:
         raise FfptError(f"a bias acts on one trajectory, not on {settings.replicas}: run each in a folder of its own")
     kind = _chosen(bias, engine, RunFolder(folder))
-    inputs = {} if inputs_from is None else inputs_of(script, inputs_from)
+    script = PlumedInput.of(script)
+    inputs = {} if inputs_from is None else script.inputs(inputs_from)
     settings = dataclasses.replace(settings, backend="pythonforce" if engine == "ase" else settings.backend)
     sampling = BiasedSampling(script, source, engine, kind, inputs, settings, guard)
     return run_md(

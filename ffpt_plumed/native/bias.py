@@ -12,25 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpt_core.base.errors import FfptError
-from ffpt_plumed.native.hillforce import VERSION_PARAMETER, hill_force
-from ffpt_plumed.native.hills import HillGrid
-from ffpt_plumed.native.metad_state import Metad
-from ffpt_plumed.native.observer import Observer, cv_force
-from ffpt_plumed.native.output import Printer
+from ffpt_plumed.native.actions import translate
+from ffpt_plumed.native.forces import BiasForces
+from ffpt_plumed.native.observer import Observer
 from ffpt_plumed.native.reporter import NativeReporter
-from ffpt_plumed.native.restart import cut_after
-from ffpt_plumed.native.splines import GridFunction
-from ffpt_plumed.native.translation import Program, compile_script
-from ffpt_plumed.text.script import parse_script
+from ffpt_plumed.native.stateful import Moment, StatefulAction, StatefulBias
+from ffpt_plumed.native.translation import Translation
+from ffpt_plumed.text.plumed_input import PlumedInput
 
 if TYPE_CHECKING:
-    from openmm import Context, CustomCVForce, System
+    from openmm import Context, System
     from openmm.app import Simulation
 
 
 def add_bias(
     system: System,
-    script: str,
+    script: str | PlumedInput,
     temperature: float | None = None,
     restart: bool = False,
     periodic: bool | None = None,
@@ -59,9 +56,11 @@ def add_bias(
     """
     if periodic is None:
         periodic = system.usesPeriodicBoundaryConditions()
-    program = compile_script(parse_script(script), system.getNumParticles(), periodic, temperature, restart)
-    bias = NativeBias(program, Path(folder))
-    bias.add_forces(system)
+    translation = translate(
+        PlumedInput.of(script), system.getNumParticles(), periodic, temperature, restart, Path(folder)
+    )
+    bias = NativeBias(translation)
+    bias.forces.add_to(system)
     return bias
 
 
@@ -72,49 +71,30 @@ class NativeBias:
     PLUMED, the first step is printed and gets no hill.
 
     Args:
-        program: what to do.
-        folder: that file names are relative to.
+        translation: what to do.
+
+    Attributes:
+        forces: of the bias, to be added to a System.
 
     Raises:
         FfptError: HILLS cannot be continued.
     """
 
-    def __init__(self, program: Program, folder: Path) -> None:
-        self.program = program
-        self.metads = [Metad(settings, folder) for settings in program.metads]
-        self._prints = [Printer(settings, folder) for settings in program.prints]
-        wanted = {value.name: value for metad in self.metads for value in metad.settings.arguments}
-        wanted |= {v.name: v for printer in self._prints for v in printer.settings.values if v.variable is not None}
+    def __init__(self, translation: Translation) -> None:
+        self._time_unit = translation.units.time
+        self._actions = translation.stateful
+        wanted = {
+            value.name: value
+            for action in self._actions
+            for value in action.arguments
+            if value.variable is not None  # others are components of actions
+        }
         self._names = list(wanted)
-        self._observer = Observer(program, list(wanted.values()))
-        self._force: CustomCVForce | None = None
-        self._grids: list[GridFunction] = []
+        self._observer = Observer(translation, list(wanted.values()))
+        for action in self._actions:
+            action.resume()
+        self.forces = BiasForces(translation)
         self._step: int | None = None
-        self._version = 0
-
-    def add_forces(self, system: System) -> None:
-        """Add the forces; called once."""
-        program = self.program
-        index = {atom: atom for atom in range(program.n_atoms)}
-        terms, definitions = [*program.biases], []
-        for k, metad in enumerate(self.metads):
-            variables = [str(value.variable) for value in metad.settings.arguments]
-            if isinstance(metad.hills, HillGrid):
-                function = GridFunction(f"g{k}", metad.hills)
-                expression, more = function.expression(variables)
-                terms.append(expression)
-                definitions += more
-                self._grids.append(function)
-            else:
-                system.addForce(hill_force(program, metad))
-        if terms:
-            main = f"{program.units.energy!r}*({'+'.join(terms)})"
-            force = cv_force(*program.expression("; ".join([main, *definitions])), index)
-            for function in self._grids:
-                function.add_tables(force)
-            force.setName("ffpt native PLUMED")
-            self._force = force
-            system.addForce(force)
 
     def reporter(self) -> NativeReporter:
         """To append to the reporters of a Simulation; before a CheckpointReporter, or after: both are safe."""
@@ -167,9 +147,8 @@ class NativeBias:
 
     def next_step(self, step: int) -> int:
         """The first step after this one at which something is due; a far one where nothing ever is."""
-        intervals = [metad.settings.pace for metad in self.metads]
-        intervals += [printer.settings.stride for printer in self._prints]
-        return min((step - step % interval + interval for interval in intervals), default=step + 10**6)
+        strides = (action.stride for action in self._actions)
+        return min((step - step % stride + stride for stride in strides), default=step + 10**6)
 
     def update(self, context: Context) -> None:
         """Do what is due at the step of a Context; nothing if that was done already.
@@ -187,25 +166,19 @@ class NativeBias:
                 "System and its bias again with restart=True"
             )
         first, self._step = self._step is None, step
-        new = self._begin(context, step, timestep) if first else set()
-        prints = [p for p in self._prints if step % p.settings.stride == 0 and not (first and p.done(step, timestep))]
-        metads = [m for m in self.metads if step % m.settings.pace == 0 and (not first or m in new)]
-        if not (prints or metads or first):
+        due = self._begin(context, step, timestep) if first else self._actions
+        due = [action for action in due if step % action.stride == 0]
+        if not (due or first):
             return
-        time = step * timestep
         if first:
             self._check_slopes(context)
-        values = self.evaluate(context)
-        rows = [(m, m.add_hill(step, time, timestep, [values[name] for name in m.settings.names])) for m in metads]
-        # As in PLUMED, c(t) is printed with the hill of this step, and the bias without.
-        values |= {f"{metad.settings.label}.rct": metad.rct for metad in metads}
-        # Hills last: a run that is killed in between finds its row, and adds the hill.
-        for printer in prints:
-            printer.write(time, values)
-        for metad, row in rows:
-            metad.write(row)
-        if metads:
-            self._tell(context)
+        moment = Moment(step, timestep, self.evaluate(context))
+        for action in due:
+            action.act(moment)
+        for action in reversed(due):
+            action.save(moment)
+        if any(isinstance(action, StatefulBias) for action in due):
+            self.forces.tell(context)
 
     def evaluate(self, context: Context) -> dict[str, float]:
         """All values that are printed or biased, by name, in the units of the input, at the positions of a Context.
@@ -214,18 +187,14 @@ class NativeBias:
             FfptError: one is not defined there, or an argument of METAD lies outside of its grid.
         """
         values = self._colvars(context)
-        for metad in self.metads:
-            bias = metad.bias([values[name] for name in metad.settings.names])
-            label = metad.settings.label
-            values |= {f"{label}.bias": bias, f"{label}.rct": metad.rct, f"{label}.rbias": bias - metad.rct}
+        for action in self._actions:
+            values |= action.components(values)
         return values
 
     def close(self) -> None:
         """Close the files."""
-        for metad in self.metads:
-            metad.close()
-        for printer in self._prints:
-            printer.close()
+        for action in self._actions:
+            action.close()
 
     def _colvars(self, context: Context) -> dict[str, float]:
         """Values that come from collective variables."""
@@ -249,36 +218,14 @@ class NativeBias:
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._observer.periodic else None
         return state.getPositions(asNumpy=True)._value[self._observer.atoms], box
 
-    def _begin(self, context: Context, step: int, timestep: float) -> set[Metad]:
-        """Bring files and hills to the step that the run begins at, and open the files.
-
-        Returns:
-            those whose hill of this step is missing: the run was stopped between its checkpoint and the hill.
-        """
-        missing = set()
-        for metad in self.metads:
-            if metad.settings.restart and step > 0:
-                if cut_after(metad.path, step, timestep):
-                    metad.read()
-                if metad.missing(step, timestep):
-                    missing.add(metad)
-        self._tell(context)
-        for metad in self.metads:
-            metad.open()
-        for printer in self._prints:
-            printer.open(step, timestep)
-        return missing
-
-    def _tell(self, context: Context) -> None:
-        """Make a Context use the hills of now."""
-        if self._force is not None and self._grids:
-            for function in self._grids:
-                function.update(self._force)
-            self._force.updateParametersInContext(context)
-        if len(self._grids) < len(self.metads):
-            self._version += 1
-            context.setParameter(VERSION_PARAMETER, self._version)
+    def _begin(self, context: Context, step: int, timestep: float) -> list[StatefulAction]:
+        """Bring files and hills to the step that the run begins at, and open the files; returns what is due there."""
+        due = [action for action in self._actions if action.begin(step, timestep)]
+        self.forces.tell(context)
+        for action in self._actions:
+            action.open()
+        return due
 
     def _timestep(self, context: Context) -> float:
         """Of the integrator, in the input's unit."""
-        return context.getIntegrator().getStepSize()._value / self.program.units.time
+        return context.getIntegrator().getStepSize()._value / self._time_unit

@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING
 
 from ffpt_plumed.native.keywords import KERNEL_HINT, Keywords
 from ffpt_plumed.native.switching import coordination_switch, cutoff
-from ffpt_plumed.native.translation import ANGLE_PERIOD, Program
+from ffpt_plumed.native.translation import Translation
+from ffpt_plumed.native.values import ANGLE_PERIOD
 
 if TYPE_CHECKING:
     from openmm import Force
 
 
-def read_distance(keywords: Keywords, program: Program) -> None:
+def read_distance(keywords: Keywords, translation: Translation) -> None:
     """DISTANCE ATOMS=i,j, or its COMPONENTS x, y, z from i to j."""
     atoms = keywords.atoms("ATOMS", 2)
-    periodic = _periodic(keywords, program)
-    label, scale = keywords.action.label, 1.0 / program.units.length
+    periodic = _periodic(keywords, translation)
+    label, scale = keywords.action.label, 1.0 / translation.units.length
     if not keywords.flag("COMPONENTS"):
-        program.add_colvar(label, atoms, _bonds(f"{scale!r}*r", [(atoms[0], atoms[1])], periodic), periodic)
+        translation.add_colvar(label, atoms, _bonds(f"{scale!r}*r", [(atoms[0], atoms[1])], periodic), periodic)
         return
     if periodic:
         # OpenMM's expressions see coordinates, not the nearest image of one atom to the other.
         raise keywords.error(f"COMPONENTS in a box need NOPBC natively; {KERNEL_HINT}", "COMPONENTS")
     for axis in "xyz":
-        program.add_colvar(f"{label}.{axis}", atoms, _compound(f"{scale!r}*({axis}2-{axis}1)", atoms), False)
+        translation.add_colvar(f"{label}.{axis}", atoms, _compound(f"{scale!r}*({axis}2-{axis}1)", atoms), False)
 
 
-def read_angle(keywords: Keywords, program: Program) -> None:
+def read_angle(keywords: Keywords, translation: Translation) -> None:
     """ANGLE ATOMS=i,j,k in radians."""
     atoms = keywords.atoms("ATOMS", 3)
-    periodic = _periodic(keywords, program)
+    periodic = _periodic(keywords, translation)
 
     def build(index: Mapping[int, int]) -> Force:
         from openmm import CustomAngleForce
@@ -41,13 +42,13 @@ def read_angle(keywords: Keywords, program: Program) -> None:
         force.setUsesPeriodicBoundaryConditions(periodic)
         return force
 
-    program.add_colvar(keywords.action.label, atoms, build, periodic)
+    translation.add_colvar(keywords.action.label, atoms, build, periodic)
 
 
-def read_torsion(keywords: Keywords, program: Program) -> None:
+def read_torsion(keywords: Keywords, translation: Translation) -> None:
     """TORSION ATOMS=i,j,k,l in radians, periodic, or its COSINE."""
     atoms = keywords.atoms("ATOMS", 4)
-    periodic = _periodic(keywords, program)
+    periodic = _periodic(keywords, translation)
     cosine = keywords.flag("COSINE")
 
     def build(index: Mapping[int, int]) -> Force:
@@ -58,14 +59,14 @@ def read_torsion(keywords: Keywords, program: Program) -> None:
         force.setUsesPeriodicBoundaryConditions(periodic)
         return force
 
-    program.add_colvar(keywords.action.label, atoms, build, periodic, None if cosine else ANGLE_PERIOD)
+    translation.add_colvar(keywords.action.label, atoms, build, periodic, None if cosine else ANGLE_PERIOD)
 
 
-def read_coordination(keywords: Keywords, program: Program) -> None:
+def read_coordination(keywords: Keywords, translation: Translation) -> None:
     """COORDINATION: the sum of a switching function over pairs of atoms."""
     first = keywords.atoms("GROUPA")
     second = keywords.atoms("GROUPB") if keywords.has("GROUPB") else None
-    periodic = _periodic(keywords, program)
+    periodic = _periodic(keywords, translation)
     expression = coordination_switch(keywords)
     _read_neighbour_list(keywords)
     keywords.flag("SERIAL")
@@ -81,10 +82,10 @@ def read_coordination(keywords: Keywords, program: Program) -> None:
     pairs = [(i, j) for i, j in pairs if i != j]
     if not pairs:
         raise keywords.error("there is no pair of atoms")
-    program.add_colvar(
+    translation.add_colvar(
         keywords.action.label,
         [atom for pair in pairs for atom in pair],
-        _bonds(f"{expression}; u={1.0 / program.units.length!r}*r", pairs, periodic),
+        _bonds(f"{expression}; u={1.0 / translation.units.length!r}*r", pairs, periodic),
         periodic,
     )
 
@@ -101,8 +102,8 @@ def _read_neighbour_list(keywords: Keywords) -> None:
         )
 
 
-def _periodic(keywords: Keywords, program: Program) -> bool:
-    return not keywords.flag("NOPBC") and program.periodic
+def _periodic(keywords: Keywords, translation: Translation) -> bool:
+    return not keywords.flag("NOPBC") and translation.periodic
 
 
 def _bonds(expression: str, pairs: Sequence[tuple[int, int]], periodic: bool) -> Callable[[Mapping[int, int]], Force]:
@@ -127,12 +128,3 @@ def _compound(expression: str, atoms: Sequence[int]) -> Callable[[Mapping[int, i
         return force
 
     return build
-
-
-READERS = {
-    "DISTANCE": read_distance,
-    "ANGLE": read_angle,
-    "TORSION": read_torsion,
-    "COORDINATION": read_coordination,
-}
-"""Actions of this module, by name."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ffpt_core.base.errors import FfptError
 from ffpt_plumed.native.keywords import Keywords
-from ffpt_plumed.native.lepton import check, rename
-from ffpt_plumed.native.translation import Period, Program
+from ffpt_plumed.native.lepton import check, nearest, rename
+from ffpt_plumed.native.translation import Translation
+from ffpt_plumed.text.numbers import Period
 
 
-def read_combine(keywords: Keywords, program: Program) -> None:
+def read_combine(keywords: Keywords, translation: Translation) -> None:
     """COMBINE: sum_i COEFFICIENTS_i (ARG_i - PARAMETERS_i)^POWERS_i."""
-    arguments = program.arguments(keywords)
+    arguments = translation.arguments(keywords)
     count = len(arguments)
     coefficients = keywords.numbers("COEFFICIENTS", count, 1.0)
     parameters = keywords.numbers("PARAMETERS", count, 0.0)
@@ -24,14 +25,14 @@ def read_combine(keywords: Keywords, program: Program) -> None:
     for argument, coefficient, parameter, power in zip(arguments, coefficients, parameters, powers, strict=True):
         difference = f"({argument.variable}-({parameter!r}))"
         if argument.period is not None:
-            difference = argument.period.nearest(difference)
+            difference = nearest(difference, argument.period)
         terms.append(f"({coefficient!r})*{difference}" + ("" if power == 1 else f"^({_power(power)})"))
-    program.add_function(keywords.action.label, "+".join(terms), read_period(keywords))
+    translation.add_function(keywords.action.label, "+".join(terms), read_period(keywords))
 
 
-def read_custom(keywords: Keywords, program: Program) -> None:
+def read_custom(keywords: Keywords, translation: Translation) -> None:
     """CUSTOM (MATHEVAL): FUNC of the arguments, which are x, y, z or named by VAR."""
-    arguments = program.arguments(keywords)
+    arguments = translation.arguments(keywords)
     names = keywords.words("VAR") or ["x", "y", "z"][: len(arguments)]
     if len(names) != len(arguments):
         raise keywords.error(f"{len(arguments)} arguments need as many names in VAR, not {len(names)}", "VAR")
@@ -41,7 +42,7 @@ def read_custom(keywords: Keywords, program: Program) -> None:
         check(function, variables, "FUNC")
     except FfptError as error:
         raise keywords.error(str(error), "FUNC") from error
-    program.add_function(keywords.action.label, rename(function, variables, "FUNC"), read_period(keywords))
+    translation.add_function(keywords.action.label, rename(function, variables, "FUNC"), read_period(keywords))
 
 
 def read_period(keywords: Keywords) -> Period | None:
@@ -51,12 +52,11 @@ def read_period(keywords: Keywords) -> Period | None:
         return None
     if len(words) != 2:
         raise keywords.error("PERIODIC must be NO, or two numbers", "PERIODIC")
-    period = Period(*words)
     try:
-        length = period.length
-    except ValueError as error:
+        period = Period(*words)
+    except FfptError as error:
         raise keywords.error(f"PERIODIC: {error}", "PERIODIC") from error
-    if length <= 0:
+    if period.length <= 0:
         raise keywords.error(f"PERIODIC={','.join(words)} is not a range", "PERIODIC")
     return period
 
@@ -64,7 +64,3 @@ def read_period(keywords: Keywords) -> Period | None:
 def _power(power: float) -> str:
     """Whole numbers as such: Lepton then multiplies, and negative values have powers."""
     return str(round(power)) if power == round(power) else repr(power)
-
-
-READERS = {"COMBINE": read_combine, "CUSTOM": read_custom, "MATHEVAL": read_custom}
-"""Actions of this module, by name."""

@@ -6,50 +6,17 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ffpt_core.base.errors import FfptError
-from ffpt_plumed.native.translation import Period
-
-Array = NDArray[np.float64]
-
-CUTOFF = 6.25
-"""Half the squared distance in sigmas at which a hill ends (PLUMED's dp2cutoff)."""
-
-STRETCH = 1.0 / (1.0 - math.exp(-CUTOFF))
-"""A hill is STRETCH (exp(-d) - exp(-CUTOFF)) high at half squared distance d: 1 at its centre, 0 at its end."""
+from ffpt_plumed.grids.axis import Array, Axis
+from ffpt_plumed.grids.gaussian import CUTOFF, STRETCH
+from ffpt_plumed.text.numbers import Period
 
 
-@dataclass(frozen=True)
-class Axis:
-    """The grid points of one argument, in its unit.
-
-    Attributes:
-        low: the first point.
-        spacing: between points.
-        bins: intervals between the bounds of the input.
-        period: of a periodic argument.
-    """
-
-    low: float
-    spacing: float
-    bins: int
-    period: Period | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of points: the upper bound is one, unless it is the same place as the lower one."""
-        return self.bins if self.period is not None else self.bins + 1
-
-    def points(self) -> Array:
-        """(size,) values of the argument."""
-        return self.low + self.spacing * np.arange(self.size, dtype=np.float64)
-
-
-class Hills(ABC):
+class HillBias(ABC):
     """The bias of metadynamics: hills, and what they add up to. Energies in the input's unit.
 
     Args:
@@ -89,7 +56,7 @@ class Hills(ABC):
         """
 
 
-class HillSum(Hills):
+class HillSum(HillBias):
     """All hills, each evaluated in full."""
 
     def __init__(self, periods: Sequence[Period | None]) -> None:
@@ -122,7 +89,7 @@ class HillSum(Hills):
         return float(energy), -gaussians @ (scaled[near] * inverse_sigmas[near])
 
 
-class HillGrid(Hills):
+class HillGrid(HillBias):
     """Values and derivatives of the bias on a grid, between which PLUMED's cubic functions interpolate.
 
     The part of a corner with value V and derivatives d_k is V prod_k (h0(t_k) + d_k / V dx_k h1(t_k)), with the cubic
@@ -130,17 +97,16 @@ class HillGrid(Hills):
 
     Args:
         axes: of each argument.
-        names: of the arguments, for errors.
     """
 
-    def __init__(self, axes: Sequence[Axis], names: Sequence[str]) -> None:
+    def __init__(self, axes: Sequence[Axis]) -> None:
         super().__init__([axis.period for axis in axes])
-        self.axes, self.names = tuple(axes), tuple(names)
-        self._points = [axis.points() for axis in axes]
+        self.axes = tuple(axes)
+        self._points = [axis.points for axis in axes]
         self.clear()
 
     def clear(self) -> None:
-        shape = tuple(axis.size for axis in self.axes)
+        shape = tuple(axis.n_points for axis in self.axes)
         self.values: Array = np.zeros(shape)
         self.derivatives: Array = np.zeros((self.dimension, *shape))
 
@@ -195,25 +161,25 @@ class HillGrid(Hills):
         index = []
         for axis, cell, step in zip(self.axes, cells, corner, strict=True):
             k = cell + step
-            if k >= axis.size:
+            if k >= axis.n_points:
                 if axis.period is None:
                     return None
-                k -= axis.size
+                k -= axis.n_points
             index.append(k)
         return tuple(index)
 
     def _cell(self, k: int, value: float) -> tuple[int, float]:
         """The grid cell of a value, and the distance from its lower corner in spacings."""
         axis = self.axes[k]
-        position = (value - axis.low) / axis.spacing
+        position = (value - axis.lower) / axis.spacing
         if axis.period is not None:
-            position -= axis.bins * math.floor(position / axis.bins)
-            position = 0.0 if position >= axis.bins else position  # rounding
+            position -= axis.n_bins * math.floor(position / axis.n_bins)
+            position = 0.0 if position >= axis.n_bins else position  # rounding
         cell = math.floor(position) if math.isfinite(position) else -1
-        if not 0 <= cell < axis.size:
+        if not 0 <= cell < axis.n_points:
             raise FfptError(
-                f"{self.names[k]} is {value:g}, outside of its grid from {axis.low:g} to "
-                f"{axis.low + axis.bins * axis.spacing:g}: widen GRID_MIN and GRID_MAX, or keep it in with walls"
+                f"{axis.name} is {value:g}, outside of its grid from {axis.lower:g} to {axis.upper:g}: "
+                "widen GRID_MIN and GRID_MAX, or keep it in with walls"
             )
         return cell, position - cell
 
@@ -223,7 +189,7 @@ class HillGrid(Hills):
         cell, _ = self._cell(k, centre)
         reach = math.ceil(math.sqrt(2.0 * CUTOFF) * sigma / axis.spacing)
         if axis.period is None:
-            return np.arange(max(cell - reach, 0), min(cell + reach + 1, axis.size))
-        if 2 * reach + 1 >= axis.size:
-            return np.arange(axis.size)
-        return np.arange(cell - reach, cell + reach + 1) % axis.size
+            return np.arange(max(cell - reach, 0), min(cell + reach + 1, axis.n_points))
+        if 2 * reach + 1 >= axis.n_points:
+            return np.arange(axis.n_points)
+        return np.arange(cell - reach, cell + reach + 1) % axis.n_points

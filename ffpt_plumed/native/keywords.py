@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ffpt_core.base.errors import FfptError
 from ffpt_plumed.text.numbers import plumed_number
@@ -106,6 +102,19 @@ class Keywords:
             raise self.error(f"{key}={value} must be 1 or more", key)
         return value
 
+    def format(self, key: str, default: str) -> str:
+        """A format of C for one real number.
+
+        Raises:
+            FfptError: it does not format a number.
+        """
+        text = self.text(key, default)
+        try:
+            float(text.replace("l", "") % 0.5)
+        except (TypeError, ValueError):
+            raise self.error(f"{key}={text} does not format a number; an example is %12.6f", key) from None
+        return text.replace("l", "")  # C's length modifier, which Python does without
+
     def atoms(self, key: str, count: int | None = None) -> list[int]:
         """0-based atoms of a list such as ``1,4-6,water``.
 
@@ -138,47 +147,6 @@ class Keywords:
 
     def _number(self, key: str, word: str) -> float:
         try:
-            return number(word)
-        except ValueError as error:
+            return plumed_number(word)
+        except FfptError as error:
             raise self.error(f"{key}: {word} is not a number", key) from error
-
-
-_OPERATORS: dict[type[ast.AST], Callable[..., float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-}
-_FUNCTIONS: dict[str, Callable[..., float]] = {"sqrt": math.sqrt, "exp": math.exp, "log": math.log}
-
-
-def number(text: str) -> float:
-    """A number as PLUMED reads it: ``0.5``, ``pi``, ``2pi``, ``-pi/3``, ``4*sqrt(2)``.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    with contextlib.suppress(FfptError):
-        return plumed_number(text)
-    try:
-        return _evaluate(ast.parse(text.replace("^", "**"), mode="eval").body)
-    except (SyntaxError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{text} is not a number") from error
-
-
-def _evaluate(node: ast.AST) -> float:
-    """Arithmetic only: nothing in the text is executed."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-        return float(node.value)
-    if isinstance(node, ast.Name) and node.id in ("pi", "PI"):
-        return math.pi
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        return float(_OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right)))
-    if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-        return float(_OPERATORS[type(node.op)](_evaluate(node.operand)))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
-        return float(_FUNCTIONS[node.func.id](*map(_evaluate, node.args)))
-    raise ValueError("not arithmetic")

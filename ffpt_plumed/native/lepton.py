@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ffpt_core.base.errors import FfptError
+from ffpt_plumed.text.numbers import Period
 
 CONSTANTS: dict[str, float] = {
     "e": math.e,
@@ -32,6 +33,18 @@ FUNCTIONS = frozenset(
 """Those that PLUMED's Lepton and OpenMM's share."""
 
 _TOKEN = re.compile(r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[A-Za-z_]\w*|[-+*/^(),\s]")
+
+
+def nearest(difference: str, period: Period) -> str:
+    """Expression of the shortest of the differences that are equal in a periodic domain."""
+    length = repr(period.length)
+    return f"(({difference})-{length}*floor(({difference})/{length}+0.5))"
+
+
+def wrapped(expression: str, period: Period) -> str:
+    """Expression of a value, brought into a periodic domain."""
+    low, length = repr(period.low), repr(period.length)
+    return f"(({expression})-{length}*floor((({expression})-({low}))/{length}))"
 
 
 def rename(expression: str, names: Mapping[str, str], keyword: str) -> str:

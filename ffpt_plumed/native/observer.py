@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpt_core.base.errors import FfptError
-from ffpt_plumed.native.translation import Colvar, Program, Value
+from ffpt_plumed.native.translation import Translation
+from ffpt_plumed.native.values import Colvar, Value
 
 Array = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ class Observer:
     On the Reference platform: in double precision, whatever the simulation runs on.
 
     Args:
-        program: that defines the values.
+        translation: that defines the values.
         values: to evaluate, which come from collective variables.
 
     Attributes:
@@ -30,8 +31,8 @@ class Observer:
         periodic: whether they depend on the box.
     """
 
-    def __init__(self, program: Program, values: Sequence[Value]) -> None:
-        self._expressions = [program.expression(str(value.variable)) for value in values]
+    def __init__(self, translation: Translation, values: Sequence[Value]) -> None:
+        self._expressions = [translation.expression(str(value.variable)) for value in values]
         colvars = {colvar.variable: colvar for _, needed in self._expressions for colvar in needed}
         self.atoms = sorted({atom for colvar in colvars.values() for atom in colvar.atoms})
         self.periodic = any(colvar.periodic for colvar in colvars.values())

@@ -1,13 +1,22 @@
-"""A NativeBias among the reporters of an OpenMM Simulation."""
+"""What happens between steps, among the reporters of an OpenMM Simulation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from openmm import Context
     from openmm.app import Simulation
 
-    from ffpt_plumed.native.bias import NativeBias
+
+class Updates(Protocol):
+    """What a NativeReporter runs: a NativeBias."""
+
+    def update(self, context: Context) -> None:
+        """Do what is due at the step of a Context."""
+
+    def next_step(self, step: int) -> int:
+        """The first step after this one at which something is due."""
 
 
 class NativeReporter:
@@ -17,7 +26,7 @@ class NativeReporter:
         bias: to run.
     """
 
-    def __init__(self, bias: NativeBias) -> None:
+    def __init__(self, bias: Updates) -> None:
         self.bias = bias
 
     def describeNextReport(self, simulation: Simulation) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.files import atomic_write
+from ffpt_core.base.runs import cut_back
 from ffpt_plumed.text.tables import read_table
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def cut_after(path: Path, step: int, timestep: float) -> int:
     """Remove the rows of later steps at the end of a table, and a row that was not finished; returns how many.
 
     Rows are taken away from the end until one is not later, to half a time step: a file that several runs were
-    appended to, each from time 0, keeps the earlier ones. The file changes at once or not at all.
+    appended to, each from time 0, keeps the earlier ones.
 
     Raises:
         FfptError: the table cannot be read or written.
@@ -36,18 +36,19 @@ def cut_after(path: Path, step: int, timestep: float) -> int:
     if not path.is_file():
         return 0
     try:
-        lines = path.read_text().splitlines(keepends=True)
+        lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:
         raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
-    later: set[int] = set()
-    for number in reversed(range(len(lines))):
-        line = lines[number]
-        if line.strip() and not line.startswith("#"):
-            if line.endswith("\n") and float(line.split()[0]) <= (step + 0.5) * timestep:
+    size = end = sum(map(len, lines))
+    later = 0
+    for line in reversed(lines):
+        end -= len(line)
+        if line.strip() and not line.startswith(b"#"):
+            if line.endswith(b"\n") and float(line.split()[0]) <= (step + 0.5) * timestep:
                 break
-            later.add(number)
+            size = end
+            later += 1
     if later:
-        _log.warning("%s: removed %d rows after step %d", path, len(later), step)
-        with atomic_write(path) as stream:
-            stream.writelines(line for number, line in enumerate(lines) if number not in later)
-    return len(later)
+        _log.warning("%s: removed %d rows after step %d", path, later, step)
+        cut_back(path, size)
+    return later

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ffpt_plumed.native.keywords import Keywords
-from ffpt_plumed.native.translation import Program, Value
+from ffpt_plumed.native.lepton import nearest
+from ffpt_plumed.native.translation import Translation
+from ffpt_plumed.native.values import Value
 
 
-def read_restraint(keywords: Keywords, program: Program) -> None:
+def read_restraint(keywords: Keywords, translation: Translation) -> None:
     """RESTRAINT: sum_i KAPPA_i/2 (x_i - AT_i)^2 + SLOPE_i (x_i - AT_i)."""
-    arguments, count = _arguments(keywords, program)
+    arguments, count = _arguments(keywords, translation)
     centres = keywords.numbers("AT", count)
     kappas = keywords.numbers("KAPPA", count, 0.0)
     slopes = keywords.numbers("SLOPE", count, 0.0)
@@ -17,15 +19,15 @@ def read_restraint(keywords: Keywords, program: Program) -> None:
         difference = _difference(argument, at)
         energies.append(f"(0.5*({kappa!r})*{difference}+({slope!r}))*{difference}")
         squares.append(f"(({kappa!r})*{difference}+({slope!r}))^2")
-    program.add_bias(keywords.action.label, "+".join(energies), "+".join(squares))
+    translation.add_bias(keywords.action.label, "+".join(energies), "+".join(squares))
 
 
-def read_walls(keywords: Keywords, program: Program) -> None:
+def read_walls(keywords: Keywords, translation: Translation) -> None:
     """UPPER_WALLS and LOWER_WALLS: sum_i KAPPA_i d_i^EXP_i of what lies beyond the wall.
 
     d_i = (x_i - AT_i + OFFSET_i) / EPS_i for an upper wall, and (AT_i + OFFSET_i - x_i) / EPS_i for a lower one.
     """
-    arguments, count = _arguments(keywords, program)
+    arguments, count = _arguments(keywords, translation)
     sign = 1.0 if keywords.action.name == "UPPER_WALLS" else -1.0
     rows = zip(
         arguments,
@@ -45,11 +47,11 @@ def read_walls(keywords: Keywords, program: Program) -> None:
         energies.append(f"select(step({beyond}), ({kappa!r})*({beyond})^({power}), 0)")
         slope = f"({kappa * exponent / epsilon!r})*({beyond})^({power}-1)"
         squares.append(f"select(step({beyond}), ({slope})^2, 0)")
-    program.add_bias(keywords.action.label, "+".join(energies), "+".join(squares))
+    translation.add_bias(keywords.action.label, "+".join(energies), "+".join(squares))
 
 
-def _arguments(keywords: Keywords, program: Program) -> tuple[list[Value], int]:
-    arguments = program.arguments(keywords)
+def _arguments(keywords: Keywords, translation: Translation) -> tuple[list[Value], int]:
+    arguments = translation.arguments(keywords)
     if keywords.positive("STRIDE", 1) != 1:
         raise keywords.error("STRIDE must be 1: OpenMM forces act at every step", "STRIDE")
     return arguments, len(arguments)
@@ -57,8 +59,4 @@ def _arguments(keywords: Keywords, program: Program) -> tuple[list[Value], int]:
 
 def _difference(argument: Value, at: float) -> str:
     difference = f"({argument.variable}-({at!r}))"
-    return difference if argument.period is None else argument.period.nearest(difference)
-
-
-READERS = {"RESTRAINT": read_restraint, "UPPER_WALLS": read_walls, "LOWER_WALLS": read_walls}
-"""Actions of this module, by name."""
+    return difference if argument.period is None else nearest(difference, argument.period)

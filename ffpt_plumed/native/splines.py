@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_plumed.native.hills import Axis, HillGrid
+from ffpt_plumed.grids.axis import Axis
+from ffpt_plumed.native.hills import HillGrid
 
 if TYPE_CHECKING:
     from openmm import CustomCVForce
@@ -23,14 +24,16 @@ class GridFunction:
     Args:
         prefix: of the names of the tables and of definitions, unique in the force.
         grid: the bias.
+        variables: the arguments in expressions.
     """
 
-    def __init__(self, prefix: str, grid: HillGrid) -> None:
+    def __init__(self, prefix: str, grid: HillGrid, variables: Sequence[str]) -> None:
         self._grid = grid
+        self._variables = tuple(variables)
         self._prefix = prefix
         self._names = [f"{prefix}t{k}" for k in range(grid.dimension + 1)]
         # Two points more on each axis: what lies beyond the last point, and one for rounding.
-        self._sizes = [axis.bins + 2 for axis in grid.axes]
+        self._sizes = [axis.n_bins + 2 for axis in grid.axes]
 
     def add_tables(self, force: CustomCVForce) -> None:
         """Add the tables to the force."""
@@ -47,7 +50,7 @@ class GridFunction:
             if name in tables:
                 force.getTabulatedFunction(k).setFunctionParameters(tables[name])
 
-    def expression(self, variables: Sequence[str]) -> tuple[str, list[str]]:
+    def expression(self) -> tuple[str, list[str]]:
         """The bias as a Lepton expression of the arguments.
 
         Returns:
@@ -56,8 +59,8 @@ class GridFunction:
         p = self._prefix
         definitions: list[str] = []
         inside, flat = [], ""
-        for k, (axis, variable) in enumerate(zip(self._grid.axes, variables, strict=True)):
-            inside.append(f"step({p}i{k})*step({axis.bins}-{p}i{k})")
+        for k, (axis, variable) in enumerate(zip(self._grid.axes, self._variables, strict=True)):
+            inside.append(f"step({p}i{k})*step({axis.n_bins}-{p}i{k})")
             flat = f"{p}i{k}" if k == 0 else f"({flat})*{self._sizes[k]}+{p}i{k}"
             definitions += _hermite(f"{p}{{}}{k}", axis, variable)
         # An index that is not in a table makes OpenMM stop, as PLUMED does outside of its grid.
@@ -85,7 +88,7 @@ class GridFunction:
     def _padded(self, table: np.ndarray) -> np.ndarray:
         for k, axis in enumerate(self._grid.axes):
             width = [(0, 0)] * table.ndim
-            width[k] = (0, axis.bins + 2 - axis.size)
+            width[k] = (0, axis.n_bins + 2 - axis.n_points)
             table = np.pad(table, width, mode="constant" if axis.period is None else "wrap")
         return table
 
@@ -105,5 +108,5 @@ def _hermite(name: str, axis: Axis, variable: str) -> list[str]:
         f"{s}=1-{t}",
         f"{t}={n('x')}-{n('i')}",
         f"{n('i')}=floor({n('x')})",
-        f"{n('x')}=({variable}-({axis.low!r}))/{axis.spacing!r}",
+        f"{n('x')}=({variable}-({axis.lower!r}))/{axis.spacing!r}",
     ]

@@ -1,123 +1,50 @@
-"""What a PLUMED input computes: values as expressions of collective variables, and what is done with them."""
+"""A PLUMED input translated: values as expressions of collective variables, and what is done with them."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffpt_plumed.native.keywords import KERNEL_HINT, Keywords, number
-from ffpt_plumed.text.script import Action
+from ffpt_plumed.native.keywords import KERNEL_HINT, Keywords
+from ffpt_plumed.native.lepton import wrapped
+from ffpt_plumed.native.plumed_units import KB, Units
+from ffpt_plumed.native.stateful import StatefulAction
+from ffpt_plumed.native.values import Colvar, Value
+from ffpt_plumed.text.numbers import Period
 
 if TYPE_CHECKING:
     from openmm import Force
 
-    from ffpt_plumed.native.metad import MetadSettings
-    from ffpt_plumed.native.output import PrintSettings
-
-KB = 0.0083144621
-"""Boltzmann's constant in kJ/mol/K, with PLUMED's digits."""
-
 _VARIABLE = re.compile(r"\b[cv]\d+\b")
 
 
-@dataclass(frozen=True)
-class Period:
-    """The domain of a periodic value, as PLUMED writes it and as numbers in its unit."""
-
-    low_text: str
-    high_text: str
-
-    @property
-    def low(self) -> float:
-        """Lower end."""
-        return number(self.low_text)
-
-    @property
-    def length(self) -> float:
-        """Upper end minus lower end."""
-        return number(self.high_text) - self.low
-
-    def nearest(self, difference: str) -> str:
-        """Lepton expression of the shortest of the differences that are equal in this domain."""
-        length = repr(self.length)
-        return f"(({difference})-{length}*floor(({difference})/{length}+0.5))"
-
-    def wrapped(self, expression: str) -> str:
-        """Lepton expression of a value, brought into the domain."""
-        low, length = repr(self.low), repr(self.length)
-        return f"(({expression})-{length}*floor((({expression})-({low}))/{length}))"
-
-
-ANGLE_PERIOD = Period("-pi", "pi")
-"""The domain of a torsion."""
-
-
-@dataclass(frozen=True)
-class Colvar:
-    """A collective variable that an OpenMM force computes as its energy.
-
-    Attributes:
-        variable: its name in expressions.
-        atoms: that it depends on, 0-based.
-        build: makes the force. Takes the index of each atom in the system that the force is for.
-        periodic: whether it depends on the box.
-    """
-
-    variable: str
-    atoms: tuple[int, ...]
-    build: Callable[[Mapping[int, int]], Force]
-    periodic: bool = False
-
-
-@dataclass(frozen=True)
-class Value:
-    """A number that other actions may ask for.
-
-    Attributes:
-        name: ``label`` or ``label.component``.
-        variable: its name in expressions; None: it comes from METAD and can only be printed.
-        period: of a periodic value.
-    """
-
-    name: str
-    variable: str | None
-    period: Period | None = None
-
-
-@dataclass(frozen=True)
-class Units:
-    """Of the input: nm, kJ/mol and ps in one of its units each. Defaults are PLUMED's own."""
-
-    length: float = 1.0
-    energy: float = 1.0
-    time: float = 1.0
-
-
 @dataclass
-class Program:
+class Translation:
     """The values, biases and outputs of an input, collected action by action.
 
     Args:
         n_atoms: of the system.
         periodic: whether the system has a box.
         temperature: K, of METAD without TEMP; None: it must have TEMP.
+        restart: as if the input began with RESTART.
+        folder: that file names are relative to.
     """
 
     n_atoms: int
     periodic: bool = False
     temperature: float | None = None
-    units: Units = field(default_factory=Units)
     restart: bool = False
+    folder: Path = Path()
+    units: Units = field(default_factory=Units)
     groups: dict[str, list[int]] = field(default_factory=dict)
     colvars: dict[str, Colvar] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     biases: list[str] = field(default_factory=list)
-    metads: list[MetadSettings] = field(default_factory=list)
-    prints: list[PrintSettings] = field(default_factory=list)
+    stateful: list[StatefulAction] = field(default_factory=list)
 
     def add_colvar(
         self,
@@ -135,7 +62,7 @@ class Program:
     def add_function(self, name: str, expression: str, period: Period | None = None) -> str:
         """Add a value that is a Lepton expression of variables before it; returns its variable."""
         variable = f"v{len(self.definitions)}"
-        self.definitions[variable] = expression if period is None else period.wrapped(expression)
+        self.definitions[variable] = expression if period is None else wrapped(expression, period)
         self.values[name] = Value(name, variable, period)
         return variable
 
@@ -143,6 +70,13 @@ class Program:
         """Add an energy in the input's unit that acts on the system, with its components."""
         self.biases.append(self.add_function(f"{label}.bias", energy))
         self.add_function(f"{label}.force2", squared_force)
+
+    def add_stateful(self, action: StatefulAction, components: Iterable[str] = ()) -> None:
+        """Add something that acts between steps, and the names of its components, which can only be printed."""
+        self.stateful.append(action)
+        for component in components:
+            name = f"{action.label}.{component}"
+            self.values[name] = Value(name, None)
 
     def arguments(self, keywords: Keywords) -> list[Value]:
         """The values that ARG names, as something that forces can act on.
@@ -178,13 +112,24 @@ class Program:
         for variable in reversed(self.definitions):
             if variable in needed:
                 needed.update(dict.fromkeys(_VARIABLE.findall(self.definitions[variable])))
-        parts = [f"{name}={text}" for name, text in reversed(self.definitions.items()) if name in needed]
-        return "; ".join([main, *parts]), [colvar for name, colvar in self.colvars.items() if name in needed]
+        texts = [f"{name}={text}" for name, text in reversed(self.definitions.items()) if name in needed]
+        return "; ".join([main, *texts]), [colvar for name, colvar in self.colvars.items() if name in needed]
 
     def thermal_energy(self, keywords: Keywords) -> float | None:
         """k_B T in the input's unit, of TEMP or of the simulation."""
         kelvin = keywords.number("TEMP") if keywords.has("TEMP") else self.temperature
         return None if kelvin is None else KB * kelvin / self.units.energy
+
+    def continues(self, keywords: Keywords) -> bool:
+        """Whether an action goes on with its file: RESTART=YES, NO or AUTO, which is what RESTART or the caller says.
+
+        Raises:
+            FfptError: another word.
+        """
+        word = keywords.text("RESTART", "AUTO")
+        if word not in ("YES", "NO", "AUTO"):
+            raise keywords.error("RESTART must be YES, NO or AUTO", "RESTART")
+        return self.restart if word == "AUTO" else word == "YES"
 
 
 def _matches(word: str, name: str) -> bool:
@@ -196,79 +141,3 @@ def _matches(word: str, name: str) -> bool:
     if label == component == "*":
         return True
     return bool(own_dot) and label in ("*", own_label) and component in ("*", own_component)
-
-
-_UNITS: dict[str, dict[str, float]] = {
-    "LENGTH": {"nm": 1.0, "A": 0.1, "um": 1000.0, "Bohr": 0.052917721067},
-    "ENERGY": {"kj/mol": 1.0, "kcal/mol": 4.184, "j/mol": 0.001, "eV": 96.48530749925792, "Ha": 2625.499638},
-    "TIME": {"ps": 1.0, "fs": 0.001, "ns": 1000.0, "atomic": 2.418884326509e-5},
-}
-"""PLUMED's names and factors."""
-
-
-def read_units(keywords: Keywords, program: Program) -> None:
-    """The UNITS action, which must come before everything that has a unit."""
-    if program.values or program.groups:
-        raise keywords.error("UNITS must be the first action")
-    factors = {}
-    for key, names in _UNITS.items():
-        word = keywords.text(key, next(iter(names)))
-        try:
-            factors[key.lower()] = names[word] if word in names else number(word)
-        except ValueError:
-            raise keywords.error(f"{key}={word} is not known; known: a number, {', '.join(names)}", key) from None
-        if not (factors[key.lower()] > 0 and math.isfinite(factors[key.lower()])):
-            raise keywords.error(f"{key}={word} must be above 0", key)
-    for key in ("MASS", "CHARGE"):  # no action here has such a quantity
-        keywords.words(key)
-    program.units = Units(**factors)
-
-
-def read_group(keywords: Keywords, program: Program) -> None:
-    """The GROUP action: a list of atoms with a name."""
-    program.groups[keywords.action.label] = keywords.atoms("ATOMS")
-
-
-def read_restart(keywords: Keywords, program: Program) -> None:
-    """The RESTART action, for all that follow."""
-    program.restart = not keywords.flag("NO")
-
-
-def read_flush(keywords: Keywords, program: Program) -> None:
-    """The FLUSH action: files are flushed after every line anyway."""
-    keywords.positive("STRIDE")
-
-
-def compile_script(
-    actions: Iterable[Action],
-    n_atoms: int,
-    periodic: bool = False,
-    temperature: float | None = None,
-    restart: bool = False,
-) -> Program:
-    """What a list of actions computes. Arguments as Program.
-
-    Raises:
-        FfptError: an action, keyword or value that is not known or wrong, with its line.
-    """
-    from ffpt_plumed.native import colvars, functions, metad, output, restraints
-
-    readers: dict[str, Callable[[Keywords, Program], None]] = {
-        "UNITS": read_units,
-        "GROUP": read_group,
-        "RESTART": read_restart,
-        "FLUSH": read_flush,
-        **colvars.READERS,
-        **functions.READERS,
-        **restraints.READERS,
-        **metad.READERS,
-        **output.READERS,
-    }
-    program = Program(n_atoms, periodic, temperature, restart=restart)
-    for action in actions:
-        keywords = Keywords(action, program.groups, n_atoms)
-        if action.name not in readers:
-            raise keywords.error(f"native PLUMED does not know this action; {KERNEL_HINT}")
-        readers[action.name](keywords, program)
-        keywords.finish()
-    return program

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffpt_core.base.units import NANOMETRE
 from ffpt_plumed.reactions.records import Reaction
 from ffpt_plumed.reactions.variables import SLOPE, CoordinationNumber
 
@@ -91,8 +92,8 @@ def _repeat(value: float, names: list[str]) -> str:
 
 def _coordination(name: str, variable: CoordinationNumber) -> str:
     letters = "xyzuvw"[: len(variable.pairs)]
-    # PLUMED's lengths are nm: ten times the slope, a tenth of mu.
-    terms = "+".join(f"2/(1+exp({10 * SLOPE:g}*({letter}-{variable.mu / 10:g})))" for letter in letters)
+    slope, mu = SLOPE * NANOMETRE, variable.mu / NANOMETRE  # PLUMED's lengths are nm
+    terms = "+".join(f"2/(1+exp({slope:g}*({letter}-{mu:g})))" for letter in letters)
     distances = ",".join(_distance(pair) for pair in variable.pairs)
     return f"{name}: CUSTOM ARG={distances} VAR={','.join(letters)} FUNC={terms} PERIODIC=NO"
 

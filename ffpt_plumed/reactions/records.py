@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import CALORIE
 from ffpt_plumed.reactions.variables import CoordinationNumber
 
 
@@ -92,8 +93,6 @@ _BONDS = {
 }  # fmt: skip
 """Of the species, in their own atom order."""
 
-_KCAL = 4.184
-
 
 def _pair(i: int, j: int) -> tuple[int, int]:
     return (i, j) if i < j else (j, i)
@@ -134,7 +133,7 @@ def _reaction(
     return Reaction(
         number, equation, multiplicity, tuple(symbols), _state(reactants), _state(products),
         tuple(variable for variable, _ in parsed), tuple(values for _, values in parsed),
-        None if barrier is None else barrier * _KCAL, energy * _KCAL,
+        None if barrier is None else barrier * CALORIE, energy * CALORIE,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
+from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets.run_folders import Replica, is_run
 from ffpt_openmm.md.folder import read_structure
 from ffpt_plumed.reactions.records import Reaction, reaction
@@ -135,7 +136,7 @@ def _saved_frames(reaction: Reaction, replica: Replica, frame_interval: float | 
     _check_atoms(reaction, [atom.element.symbol for atom in trajectory.topology.atoms], replica.name)
     if trajectory.unitcell_vectors is not None:
         raise FfptError(f"{replica.name} has a periodic cell: species are told without periodic images")
-    return np.asarray(trajectory.time, dtype=float), 10.0 * np.asarray(trajectory.xyz, dtype=float)
+    return np.asarray(trajectory.time, dtype=float), NANOMETRE * np.asarray(trajectory.xyz, dtype=float)
 
 
 @dataclass(frozen=True, eq=False)

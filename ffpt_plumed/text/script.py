@@ -27,6 +27,7 @@ class Action:
         keywords: in capitals, to their values, without the outer curly brackets; ``LABEL`` is not among them.
         flags: words without "=", in capitals, in order.
         lines: the line of every keyword and flag.
+        text: the action in one line, as it was given but for comments and ``...``.
     """
 
     name: str
@@ -35,12 +36,20 @@ class Action:
     keywords: dict[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     lines: dict[str, int] = field(default_factory=dict)
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class _Word:
+    """A word without its outer curly brackets, and as it was given."""
+
     text: str
+    given: str
     line: int
+
+    def joined(self, other: _Word) -> _Word:
+        """With the rest of it, which the next line had."""
+        return _Word(f"{self.text} {other.text}", f"{self.given} {other.given}", self.line)
 
 
 def parse_script(text: str) -> list[Action]:
@@ -114,7 +123,7 @@ def _statements(text: str) -> Iterator[list[_Word]]:
                     raise FfptError(f"PLUMED input, line {number}: '...' within an action that '...' has opened")
                 inside = True
             if joined and new:
-                words[-1] = _Word(f"{words[-1].text} {new[0].text}", words[-1].line)
+                words[-1] = words[-1].joined(new[0])
                 new = new[1:]
             words += new
         if not inside:
@@ -142,28 +151,29 @@ def _words(line: str, number: int, depth: int) -> tuple[list[_Word], bool, int]:
     Returns:
         the words, whether the first goes on from the line before, and the depth of brackets at the end.
     """
-    joined, words, current = depth > 0, [], ""
+    joined, words, current, given = depth > 0, [], "", ""
     for character in line:
         if character == "}":
             depth -= 1
             if depth < 0:
                 raise FfptError(f"PLUMED input, line {number}: '}}' without '{{'")
         if depth == 0 and character.isspace():
-            if current:
-                words.append(_Word(current, number))
-            current = ""
-        elif not (depth == 0 and character in "{}"):
-            current += character
+            if given:
+                words.append(_Word(current, given, number))
+            current = given = ""
+        else:
+            given += character
+            current += "" if depth == 0 and character in "{}" else character
         if character == "{":
             depth += 1
-    if current.strip():
-        words.append(_Word(current.strip(), number))
+    if given.strip():
+        words.append(_Word(current.strip(), given.strip(), number))
     return words, joined and bool(words), depth
 
 
 def _action(words: list[_Word], count: int) -> Action:
     """One action of its words."""
-    first = words[0]
+    first, text = words[0], " ".join(word.given for word in words)
     label = None
     if first.text.endswith(":"):
         label, words = first.text[:-1], words[1:]
@@ -189,4 +199,4 @@ def _action(words: list[_Word], count: int) -> Action:
     if label is not None and given is not None:
         raise FfptError(f"PLUMED input, line {lines['LABEL']}: LABEL={given} of an action that is labelled {label}")
     lines.pop("LABEL", None)
-    return Action(name.upper(), label or given or f"@{count}", first.line, keywords, tuple(flags), lines)
+    return Action(name.upper(), label or given or f"@{count}", first.line, keywords, tuple(flags), lines, text)

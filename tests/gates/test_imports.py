@@ -23,7 +23,7 @@ FORBIDDEN = {
     "packages": ("ffpt_core/base/units.py", "import ffpt_plumed.text"),
     "core": ("ffpt_core/base/files.py", "import ffpt_core.structure.pairs"),
     "openmm": ("ffpt_openmm/forces/create.py", "import ffpt_openmm.md.guard"),
-    "plumed": ("ffpt_plumed/text/files.py", "import ffpt_plumed.kernel.library"),
+    "plumed": ("ffpt_plumed/text/script.py", "import ffpt_plumed.kernel.library"),
     "cli": ("ffpt_openmm/md/guard.py", "import ffpt_core.cli.main"),
     "circles": ("ffpt_core/base/errors.py", "import ffpt_core.base.files"),
 }

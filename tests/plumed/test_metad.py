@@ -26,7 +26,8 @@ from ffpt_plumed import reaction
 from ffpt_plumed.metadynamics import bias as biases
 from ffpt_plumed.metadynamics.run import METAD_SETTINGS, run_metad, topology_of
 from ffpt_plumed.reactions.species import SpeciesCriterion
-from ffpt_plumed.text.files import inputs_of, outputs_of
+from ffpt_plumed.text import plumed_input, script
+from ffpt_plumed.text.plumed_input import PlumedInput
 from ffpt_plumed.text.tables import read_table
 
 # Random weights hold no molecule together: the restraints do.
@@ -83,6 +84,21 @@ def test_a_run(tmp_path, potential, engine, bias) -> None:
     assert record["bias"]["kind"] == bias
     assert record["bias"]["outputs"] == ["HILLS", "COLVAR"]
     assert (tmp_path / "plumed.dat").read_text() == SCRIPT
+
+
+def test_the_input_is_read_once(tmp_path, potential, monkeypatch) -> None:
+    """Its files, the first step in another folder and the run all go by what was read."""
+    texts = []
+
+    def counted(text: str) -> list[script.Action]:
+        texts.append(text)
+        return read(text)
+
+    read = script.parse_script
+    monkeypatch.setattr(plumed_input, "parse_script", counted)
+    _run(potential, tmp_path / "run", length=0.01, inputs_from=tmp_path)
+    _run(potential, tmp_path / "run", PlumedInput.of(SCRIPT), length=0.02)
+    assert texts == [SCRIPT, SCRIPT]  # by the first run, and here
 
 
 @kernel
@@ -277,10 +293,11 @@ def test_files_of_an_input(tmp_path) -> None:
         "r: RMSD REFERENCE=ref.pdb\nEXTERNAL ARG=r FILE=grid LABEL=e\n"
         "METAD ARG=r SIGMA=1 HEIGHT=1 PACE=1 GRID_WFILE=g.dat\nPRINT ARG=r FILE=COLVAR"
     )
-    assert outputs_of(script).appended == ("HILLS", "COLVAR")
-    assert outputs_of(script).rewritten == ("g.dat",)
-    assert sorted(inputs_of(script, tmp_path)) == ["grid", "ref.pdb"]
-    assert sorted(inputs_of("RESTART\n" + script, tmp_path)) == ["HILLS", "grid", "ref.pdb"]
+    outputs = PlumedInput.of(script).outputs
+    assert outputs.appended == ("HILLS", "COLVAR")
+    assert outputs.rewritten == ("g.dat",)
+    assert sorted(PlumedInput.of(script).inputs(tmp_path)) == ["grid", "ref.pdb"]
+    assert sorted(PlumedInput.of("RESTART\n" + script).inputs(tmp_path)) == ["HILLS", "grid", "ref.pdb"]
 
 
 def test_command(tmp_path, potential, monkeypatch) -> None:

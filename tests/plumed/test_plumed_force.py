@@ -12,12 +12,12 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 
 from ffpt_core import FfptError
-from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_plumed import PlumedForce, create_plumed_force
 from ffpt_plumed.kernel.ase import input_lines, plumed_calculator
 from ffpt_plumed.kernel.force import BACKENDS
 from ffpt_plumed.kernel.library import new_plumed
-from ffpt_plumed.kernel.plumed import BOLTZMANN, Session, Setup
+from ffpt_plumed.kernel.plumed import RunningPlumed, Setup
 from ffpt_plumed.text.tables import read_table
 
 try:
@@ -97,16 +97,16 @@ def test_a_distance_pulls_along_itself() -> None:
 @kernel
 def test_forces_and_virial_are_derivatives_of_the_bias() -> None:
     box = np.diag([0.9, 1.0, 1.1])
-    session = Session(Setup(HILLS, timestep=0.001, temperature=300.0, log="log"), 4)
+    plumed = RunningPlumed(Setup(HILLS, timestep=0.001, temperature=300.0, log="log"), 4)
     for step in range(4):  # the first step deposits nothing
-        session.compute(step, POSITIONS * (1 + 0.02 * step), box, update=True)
+        plumed.compute(step, POSITIONS * (1 + 0.02 * step), box, update=True)
     here = POSITIONS * 1.035
-    bias, forces = session.compute(4, here, box, update=False)
-    virial = session.virial.copy()
+    bias, forces = plumed.compute(4, here, box, update=False)
+    virial = plumed.virial.copy()
     assert bias > 5
 
     def at(positions: np.ndarray, cell: np.ndarray = box) -> float:
-        return session.compute(4, positions, cell, update=False)[0]
+        return plumed.compute(4, positions, cell, update=False)[0]
 
     for atom, axis in np.ndindex(4, 3):
         moved = np.zeros((4, 3))
@@ -119,20 +119,20 @@ def test_forces_and_virial_are_derivatives_of_the_bias() -> None:
         up, down = np.eye(3) + strain, np.eye(3) - strain
         slope = (at(here @ up.T, box @ up.T) - at(here @ down.T, box @ down.T)) / 2e-6
         assert virial[i, j] == pytest.approx(slope, rel=1e-4, abs=1e-4)
-    session.close()
+    plumed.close()
 
 
 @kernel
 def test_well_tempered_heights() -> None:
     """Hills at one place: each is lower by exp(-V/(kB dT)), and its file has them times gamma/(gamma - 1)."""
     script = "d: DISTANCE ATOMS=1,2\nMETAD ARG=d SIGMA=0.01 HEIGHT=2 PACE=1 BIASFACTOR=6 FILE=HILLS"
-    session = Session(Setup(script, timestep=0.001, temperature=310.0, log="log"), 4)
+    plumed = RunningPlumed(Setup(script, timestep=0.001, temperature=310.0, log="log"), 4)
     for step in range(5):
-        bias, _ = session.compute(step, POSITIONS, None, update=True)
-    session.close()
+        bias, _ = plumed.compute(step, POSITIONS, None, update=True)
+    plumed.close()
     expected, height_sum = [], 0.0
     for _ in range(4):
-        expected.append(2 * np.exp(-height_sum / (BOLTZMANN * 310 * 5)))
+        expected.append(2 * np.exp(-height_sum / (BOLTZMANN_KJ_PER_MOL * 310 * 5)))
         height_sum += expected[-1]
     assert bias == pytest.approx(sum(expected[:3]), rel=1e-6)
     np.testing.assert_allclose(read_table("HILLS")["height"], np.array(expected) * 6 / 5, rtol=1e-6)
@@ -282,9 +282,9 @@ class _Nothing(Calculator):
 def test_ase_and_openmm_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same frames and hills, in the units of each."""
     frames = [POSITIONS * (1 + 0.02 * step) for step in range(5)]
-    session = Session(Setup(HILLS, timestep=0.0002, temperature=300.0, log="log"), 4)
-    expected = [session.compute(step, frame, None, update=True) for step, frame in enumerate(frames)]
-    session.close()
+    plumed = RunningPlumed(Setup(HILLS, timestep=0.0002, temperature=300.0, log="log"), 4)
+    expected = [plumed.compute(step, frame, None, update=True) for step, frame in enumerate(frames)]
+    plumed.close()
     (tmp_path / "ase").mkdir()
     monkeypatch.chdir(tmp_path / "ase")
     atoms = Atoms("OHHH", frames[0] * NANOMETRE)

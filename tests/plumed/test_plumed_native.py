@@ -18,11 +18,13 @@ from openmm import app
 from ffpt_core import FfptError
 from ffpt_core.base.errors import FfptWarning
 from ffpt_plumed import find_kernel
+from ffpt_plumed.grids.axis import Axis
+from ffpt_plumed.grids.gaussian import CUTOFF, STRETCH
 from ffpt_plumed.native import add_bias
-from ffpt_plumed.native.hills import CUTOFF, STRETCH, Axis, HillGrid, HillSum
-from ffpt_plumed.native.keywords import number
+from ffpt_plumed.native.hills import HillGrid, HillSum
 from ffpt_plumed.native.splines import GridFunction
-from ffpt_plumed.native.translation import ANGLE_PERIOD
+from ffpt_plumed.native.values import ANGLE_PERIOD
+from ffpt_plumed.text.numbers import plumed_number
 from ffpt_plumed.text.tables import Table, read_table
 
 KT = 0.0083144621 * reference.TEMPERATURE
@@ -166,13 +168,13 @@ PRINT ARG=* FILE=COLVAR"""
     ],
 )
 def test_numbers(text: str, expected: float) -> None:
-    assert number(text) == pytest.approx(expected)
+    assert plumed_number(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("text", ["", "one", "1,2", "__import__('os')", "(1).real", "1/0", "[1]", "9**9**9**9"])
 def test_not_numbers(text: str) -> None:
-    with pytest.raises(ValueError):
-        number(text)
+    with pytest.raises(FfptError, match="is not a number"):
+        plumed_number(text)
 
 
 # Hills.
@@ -192,11 +194,11 @@ def test_hill_is_its_height_at_its_centre_and_ends_at_the_cutoff() -> None:
 
 def grid(dimension: int, bins: int = 40) -> HillGrid:
     axes = [
-        Axis(-math.pi, 2 * math.pi / bins, bins, ANGLE_PERIOD),
-        Axis(0.0, 2.0 / bins, bins),
-        Axis(-1.0, 3.0 / 20, 20),
+        Axis("t", -math.pi, math.pi, bins, ANGLE_PERIOD),
+        Axis("d", 0.0, 2.0, bins),
+        Axis("e", -1.0, 2.0, 20),
     ]
-    return HillGrid(axes[:dimension], ["t", "d", "e"][:dimension])
+    return HillGrid(axes[:dimension])
 
 
 @pytest.mark.parametrize(("dimension", "seed"), [(1, 0), (1, 1), (2, 2), (2, 3), (2, 4), (3, 5)])
@@ -207,8 +209,8 @@ def test_openmm_evaluates_the_grid_as_numpy_does(dimension: int, seed: int) -> N
     for _ in range(8):
         hills.add(random.uniform(low, high), random.uniform(0.1, 0.4, dimension), random.uniform(0.5, 2))
     point = random.uniform(low, high)
-    function = GridFunction("g", hills)
-    expression, definitions = function.expression([f"x{k}" for k in range(dimension)])
+    function = GridFunction("g", hills, [f"x{k}" for k in range(dimension)])
+    expression, definitions = function.expression()
     force = openmm.CustomCVForce("; ".join([expression, *definitions]))
     function.add_tables(force)
     for k in range(dimension):  # one coordinate of one particle each
