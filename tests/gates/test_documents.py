@@ -110,7 +110,7 @@ def torn(potential: ffpt_core.Potential) -> app.Simulation:
 
 @pytest.fixture
 def around(files: Path, teacher: Teacher, torn: app.Simulation, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a reader has when an example begins: aspirin, its potential and System, a script of PLUMED, HO2 in a Simulation."""
+    """What a reader has when an example begins: aspirin, its potential, a script of PLUMED, and HO2."""
     monkeypatch.chdir(files)
     monkeypatch.setattr(app, "Simulation", Brief)
     pdb = app.PDBFile("teacher/topology.pdb")
