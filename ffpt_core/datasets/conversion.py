@@ -1,9 +1,9 @@
-"""Between ``ase.Atoms`` and the flat arrays of a Dataset, labels included."""
+"""Between ``ase.Atoms`` and the flat arrays of a Dataset, labels included; and arrays one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -11,10 +11,6 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.datasets.validation import given_away
-
-if TYPE_CHECKING:
-    from ffpt_core.datasets.dataset import Dataset
 
 
 def labels_differ(what: str, index: int, has: bool, unit: str) -> FfptError:
@@ -23,33 +19,37 @@ def labels_differ(what: str, index: int, has: bool, unit: str) -> FfptError:
     return FfptError(f"{unit} 0 has {first}{what} but {unit} {index} has {other}{what}: label all or none")
 
 
-def joined(datasets: Sequence[Dataset], level: str | None) -> Dataset:
-    """Data sets one after the other; see Dataset.concatenate."""
-    if not datasets:
-        raise FfptError("concatenate needs at least one data set")
-    levels = sorted({dataset.level for dataset in datasets})
-    if level is None and len(levels) > 1:
-        named = ", ".join(repr(name) for name in levels)
-        raise FfptError(f"data sets of different levels of theory ({named}): their energies have different zeros")
+def joined_arrays(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The arrays of several data sets, one after the other.
+
+    Args:
+        parts: the array fields of each Dataset; at least one.
+
+    Raises:
+        FfptError: labels that only some have.
+    """
     for name in ("energies", "forces"):
-        for index, dataset in enumerate(datasets):
-            has = getattr(dataset, name) is not None
-            if has != (getattr(datasets[0], name) is not None):
+        for index, arrays in enumerate(parts):
+            has = arrays[name] is not None
+            if has != (parts[0][name] is not None):
                 raise labels_differ(name, index, has=has, unit="data set")
+    starts = np.cumsum([0, *(arrays["offsets"][-1] for arrays in parts)])
+    offsets = [start + arrays["offsets"][1:] for start, arrays in zip(starts, parts, strict=False)]
+    result: dict[str, Any] = {"offsets": np.concatenate([[0], *offsets])}
+    for name in ("numbers", "positions", "energies", "forces", "cells", "pbc"):
+        arrays_of_name = [arrays[name] for arrays in parts]
+        result[name] = None if arrays_of_name[0] is None else np.concatenate(arrays_of_name)
+    return result
 
-    def stacked(name: str) -> Any:
-        parts = [getattr(dataset, name) for dataset in datasets]
-        return None if parts[0] is None else np.concatenate(parts)
 
-    def labels(dataset: Dataset, name: str) -> np.ndarray:
-        return dataset.groups.get(name, np.full(len(dataset), ""))
+def joined_groups(parts: Sequence[tuple[int, Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """The groups of several data sets, one after the other; "" for the frames of those that lack one.
 
-    arrays = {name: stacked(name) for name in ("numbers", "positions", "energies", "forces", "cells", "pbc")}
-    counts = np.concatenate([dataset.n_atoms for dataset in datasets])
-    arrays["offsets"] = np.concatenate([[0], np.cumsum(counts)])
-    names = dict.fromkeys(name for dataset in datasets for name in dataset.groups)
-    groups = {name: np.concatenate([labels(dataset, name) for dataset in datasets]) for name in names}
-    return type(datasets[0])(level=levels[0] if level is None else level, groups=groups, **given_away(arrays))
+    Args:
+        parts: (number of frames, groups) of each.
+    """
+    names = dict.fromkeys(name for _, groups in parts for name in groups)
+    return {name: np.concatenate([groups.get(name, np.full(frames, "")) for frames, groups in parts]) for name in names}
 
 
 def _label(atoms: Atoms, name: str, plain: dict[str, Any]) -> object | None:

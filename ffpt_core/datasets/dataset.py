@@ -9,16 +9,19 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
+from typing import Any, overload
 
 import numpy as np
+from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import fingerprint
-from ffpt_core.datasets.validation import check_shapes, check_values, frozen, frozen_groups, given_away
+from ffpt_core.datasets import storage
+from ffpt_core.datasets.conversion import arrays_from_atoms, joined_arrays, joined_groups, to_atoms
+from ffpt_core.datasets.validation import check_arrays, frozen, frozen_groups, given_away
 
-if TYPE_CHECKING:
-    from ase import Atoms
+ARRAYS = ("numbers", "offsets", "positions", "energies", "forces", "cells", "pbc")
+"""The array fields of a Dataset."""
 
 FrameIndex = slice | Sequence[int] | Sequence[bool] | np.ndarray
 
@@ -78,8 +81,7 @@ class Dataset:
         put("cells", np.zeros((len(self), 3, 3)) if self.cells is None else self.cells, np.float64)
         put("pbc", np.zeros((len(self), 3), dtype=bool) if self.pbc is None else self.pbc, bool)
         object.__setattr__(self, "groups", frozen_groups(self.groups, len(self)))
-        check_shapes(self)
-        check_values(self)
+        check_arrays(self.arrays())
 
     @classmethod
     def from_arrays(
@@ -139,8 +141,6 @@ class Dataset:
             FfptError: some frames are labelled and others are not, or forces of the wrong shape
                 (naming the frame).
         """
-        from ffpt_core.datasets.conversion import arrays_from_atoms
-
         return cls(level=level, **given_away(arrays_from_atoms(list(frames))))
 
     @classmethod
@@ -155,9 +155,19 @@ class Dataset:
         Raises:
             FfptError: different levels, or labels that only some have.
         """
-        from ffpt_core.datasets.conversion import joined
+        if not datasets:
+            raise FfptError("concatenate needs at least one data set")
+        levels = sorted({dataset.level for dataset in datasets})
+        if level is None and len(levels) > 1:
+            named = ", ".join(map(repr, levels))
+            raise FfptError(f"data sets of different levels of theory ({named}): their energies have different zeros")
+        arrays = joined_arrays([dataset.arrays() for dataset in datasets])
+        groups = joined_groups([(len(dataset), dataset.groups) for dataset in datasets])
+        return cls(level=levels[0] if level is None else level, groups=groups, **given_away(arrays))
 
-        return joined(list(datasets), level)
+    def arrays(self) -> dict[str, Any]:
+        """The array fields by name: everything but level and groups; None where there are no such labels."""
+        return {name: getattr(self, name) for name in ARRAYS}
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -182,8 +192,6 @@ class Dataset:
         return self._select(index)
 
     def _atoms(self, index: int) -> Atoms:
-        from ffpt_core.datasets.conversion import to_atoms
-
         frame = index + len(self) if index < 0 else index
         if not 0 <= frame < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
@@ -236,15 +244,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over all arrays (not the level and the groups): equal frames and labels in equal order."""
         missing = np.zeros(0)
-        return fingerprint(
-            self.numbers,
-            self.offsets,
-            self.positions,
-            missing if self.energies is None else self.energies,
-            missing if self.forces is None else self.forces,
-            self.cells,
-            self.pbc,
-        )
+        return fingerprint(*(missing if array is None else array for array in self.arrays().values()))
 
     def save(self, path: str | os.PathLike[str], compressed: bool = True, precision: str = "float64") -> None:
         """Write a plain npz, whole or not at all; see ``ffpt_core.datasets.storage`` for its keys.
@@ -258,9 +258,7 @@ class Dataset:
         Raises:
             FfptError: an unknown precision, or the file cannot be written.
         """
-        from ffpt_core.datasets.storage import save
-
-        save(self, path, compressed=compressed, precision=precision)
+        storage.save(path, self.arrays(), self.groups, self.level, compressed, precision)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Dataset:
@@ -269,6 +267,8 @@ class Dataset:
         Raises:
             FfptError: no such file, truncated, pickled, or not a data set of ours.
         """
-        from ffpt_core.datasets.storage import load
-
-        return load(path)
+        fields = storage.load(path)
+        try:
+            return cls(**fields)
+        except FfptError as error:
+            raise FfptError(f"{path}: {error}") from error

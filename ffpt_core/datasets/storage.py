@@ -23,7 +23,8 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write
-from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.validation import given_away
 
 FORMAT = "ffpt-dataset"
@@ -42,46 +42,47 @@ GROUP_PREFIX = "group_"
 PRECISIONS = ("float64", "float32")
 
 
-def save(dataset: Dataset, path: str | os.PathLike[str], compressed: bool = True, precision: str = "float64") -> None:
-    """Write dataset to path, atomically; see Dataset.save."""
+def save(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Any],
+    groups: Mapping[str, np.ndarray],
+    level: str,
+    compressed: bool = True,
+    precision: str = "float64",
+) -> None:
+    """Write the fields of a Dataset to path, atomically; see Dataset.save."""
     if precision not in PRECISIONS:
         raise FfptError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    n_atoms = np.diff(arrays["offsets"])
     record = {
         "format": FORMAT,
         "version": VERSION,
-        "level": dataset.level,
+        "level": level,
         "units": UNITS,
         "precision": precision,
-        "frames": len(dataset),
-        "atoms": len(dataset.numbers),
+        "frames": len(n_atoms),
+        "atoms": len(arrays["numbers"]),
     }
-    arrays: dict[str, Any] = {
+    stored: dict[str, Any] = {
         "record": np.array(json.dumps(record)),
-        "numbers": dataset.numbers.astype(np.uint8),
-        "n_atoms": dataset.n_atoms.astype(np.int32),
-        "positions": dataset.positions.astype(precision, copy=False),
+        "numbers": arrays["numbers"].astype(np.uint8),
+        "n_atoms": n_atoms.astype(np.int32),
+        "positions": arrays["positions"].astype(precision, copy=False),
     }
-    if dataset.energies is not None:
-        arrays["energies"] = dataset.energies
-    if dataset.forces is not None:
-        arrays["forces"] = dataset.forces.astype(precision, copy=False)
-    if dataset.pbc.any() or dataset.cells.any():
-        arrays |= {"cells": dataset.cells, "pbc": dataset.pbc}
-    arrays |= {GROUP_PREFIX + name: labels for name, labels in dataset.groups.items()}
+    if arrays["energies"] is not None:
+        stored["energies"] = arrays["energies"]
+    if arrays["forces"] is not None:
+        stored["forces"] = arrays["forces"].astype(precision, copy=False)
+    if arrays["pbc"].any() or arrays["cells"].any():
+        stored |= {"cells": arrays["cells"], "pbc": arrays["pbc"]}
+    stored |= {GROUP_PREFIX + name: labels for name, labels in groups.items()}
     with atomic_write(path, "wb") as stream:
-        (np.savez_compressed if compressed else np.savez)(stream, **arrays)
+        (np.savez_compressed if compressed else np.savez)(stream, **stored)
 
 
-def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an npz file, each unpacked once; pickled objects are refused, never loaded.
-
-    Args:
-        path: the file.
-        names: arrays to unpack where the file has them, groups always; all when None. The others are not looked at.
-
-    Raises:
-        FfptError: no such file, not an npz, truncated, or it holds pickled objects.
-    """
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of an npz file, each unpacked when it is asked for; see load_arrays for what is refused."""
     path = Path(path)
     try:
         with open(path, "rb") as stream:
@@ -91,8 +92,7 @@ def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = No
                 raise FfptError(f"{path} is {kind}" if start else f"{path} is empty")
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as archive:
-                wanted = [name for name in archive.files if names is None or name in names or _is_group(name)]
-                return {name: archive[name] for name in wanted}
+                yield archive
     except OSError as error:
         raise FfptError(f"cannot read {path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -103,8 +103,29 @@ def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = No
         raise FfptError(f"{path} is damaged: {error}") from error
 
 
-def _is_group(name: str) -> bool:
-    return name.startswith(GROUP_PREFIX)
+def load_arrays(path: str | os.PathLike[str], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an npz file, each unpacked once; pickled objects are refused, never loaded.
+
+    Args:
+        path: the file.
+        names: arrays to unpack where the file has them; all when None. The others are not looked at.
+
+    Raises:
+        FfptError: no such file, not an npz, truncated, or it holds pickled objects.
+    """
+    with _opened(path) as archive:
+        return {name: archive[name] for name in archive if names is None or name in names}
+
+
+def array_names(path: str | os.PathLike[str]) -> set[str]:
+    """The names of the arrays in an npz file; raises what load_arrays does for what is none."""
+    with _opened(path) as archive:
+        return set(archive)
+
+
+def is_ours(path: str | os.PathLike[str]) -> bool:
+    """Whether an npz file is a data set of ours; raises what load_arrays does for what is no npz file."""
+    return record_of(load_arrays(path, ("record",))) is not None
 
 
 def record_of(arrays: dict[str, np.ndarray]) -> dict[str, object] | None:
@@ -119,8 +140,9 @@ def record_of(arrays: dict[str, np.ndarray]) -> dict[str, object] | None:
     return record if isinstance(record, dict) and record.get("format") == FORMAT else None
 
 
-def from_stored(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> Dataset:
-    """The Dataset among the arrays of a file of ours; path is for messages only."""
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of a Dataset from a file written by save, by name; see Dataset.load."""
+    arrays = load_arrays(path)
     record = record_of(arrays)
     if record is None:
         raise FfptError(f"{path} is not an ffpt data set (its keys: {', '.join(sorted(arrays)) or 'none'})")
@@ -129,15 +151,11 @@ def from_stored(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> 
     missing = [name for name in ("numbers", "n_atoms", "positions") if name not in arrays]
     if missing:
         raise FfptError(f"{path} lacks {', '.join(missing)}")
-    kept = {name: arrays[name] for name in STORED_KEYS if name in arrays and name not in ("record", "n_atoms")}
+    kept: dict[str, Any] = {
+        name: arrays[name] for name in STORED_KEYS if name in arrays and name not in ("record", "n_atoms")
+    }
     kept["offsets"] = np.concatenate([[0], np.cumsum(arrays["n_atoms"], dtype=np.int64)])
-    groups = {name.removeprefix(GROUP_PREFIX): labels for name, labels in arrays.items() if _is_group(name)}
-    try:
-        return Dataset(**given_away(kept), level=str(record.get("level", "")), groups=groups)
-    except FfptError as error:
-        raise FfptError(f"{path}: {error}") from error
-
-
-def load(path: str | os.PathLike[str]) -> Dataset:
-    """Read a file written by save; see Dataset.load."""
-    return from_stored(load_arrays(path), path)
+    groups = {
+        name.removeprefix(GROUP_PREFIX): labels for name, labels in arrays.items() if name.startswith(GROUP_PREFIX)
+    }
+    return {**given_away(kept), "level": str(record.get("level", "")), "groups": groups}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
-
-if TYPE_CHECKING:
-    from ffpt_core.datasets.dataset import Dataset
 
 MAX_ATOMIC_NUMBER = 118
 
@@ -60,9 +57,25 @@ def given_away(arrays: dict[str, Any]) -> dict[str, Any]:
     return arrays
 
 
-def check_shapes(dataset: Dataset) -> None:
+def check_arrays(arrays: Mapping[str, Any]) -> None:
+    """Refuse arrays that are not those of frames.
+
+    Args:
+        arrays: every array field of Dataset, in its type; None where there are no such labels.
+
+    Raises:
+        FfptError: shapes that do not belong together, a frame without atoms, an unknown element, a NaN or infinite
+            value, a periodic direction without a cell; the message names the first frame concerned.
+    """
+    _check_shapes(arrays)
+    _check_values(arrays)
+    if arrays["pbc"].any():
+        check_cells(arrays["cells"], arrays["pbc"])
+
+
+def _check_shapes(arrays: Mapping[str, Any]) -> None:
     """Refuse arrays whose shapes do not belong together, and frames without atoms."""
-    offsets, total = dataset.offsets, len(dataset.numbers)
+    offsets, total = arrays["offsets"], len(arrays["numbers"])
     if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != total:
         raise FfptError(f"offsets must run from 0 to the number of atoms, {total}, with one entry more than frames")
     empty = np.flatnonzero(np.diff(offsets) <= 0)
@@ -78,30 +91,28 @@ def check_shapes(dataset: Dataset) -> None:
         "pbc": (frames, 3),
     }
     for name, shape in expected.items():
-        array = getattr(dataset, name)
+        array = arrays[name]
         if array is not None and array.shape != shape:
             raise FfptError(f"{name} of shape {array.shape}; {frames} frames of {total} atoms need {shape}")
 
 
-def check_values(dataset: Dataset) -> None:
-    """Refuse numbers that mean nothing: unknown elements, NaN or infinite values, a cell without extent."""
+def _check_values(arrays: Mapping[str, Any]) -> None:
+    """Refuse numbers that mean nothing: unknown elements, NaN or infinite values."""
 
     def frame_of(atom: int) -> int:
-        return int(np.searchsorted(dataset.offsets, atom, side="right")) - 1
+        return int(np.searchsorted(arrays["offsets"], atom, side="right")) - 1
 
-    wrong = np.flatnonzero((dataset.numbers < 1) | (dataset.numbers > MAX_ATOMIC_NUMBER))
+    numbers = arrays["numbers"]
+    wrong = np.flatnonzero((numbers < 1) | (numbers > MAX_ATOMIC_NUMBER))
     if len(wrong):
-        atom = wrong[0]
-        raise FfptError(f"frame {frame_of(atom)}: {dataset.numbers[atom]} is not an atomic number")
+        raise FfptError(f"frame {frame_of(wrong[0])}: {numbers[wrong[0]]} is not an atomic number")
     for name in ("positions", "forces", "energies", "cells"):
-        array = getattr(dataset, name)
+        array = arrays[name]
         if array is None or np.isfinite(array).all():
             continue
         row = int(np.argwhere(~np.isfinite(array))[0, 0])
         frame = frame_of(row) if name in ("positions", "forces") else row
         raise FfptError(f"frame {frame}: NaN or infinite {name}")
-    if dataset.pbc.any():
-        check_cells(dataset.cells, dataset.pbc)
 
 
 def check_cells(cells: np.ndarray, pbc: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from ffpt_core.datasets.formats import fu_water, sgdml
 from ffpt_core.datasets.formats.extxyz import read_extxyz
 from ffpt_core.datasets.options import ReadOptions, options_from, scaled, unit_factor
 from ffpt_core.datasets.records import combustion
-from ffpt_core.datasets.storage import STORED_KEYS, from_stored, load_arrays, record_of
+from ffpt_core.datasets.storage import is_ours, load_arrays
 from ffpt_core.datasets.validation import given_away
 
 SUFFIXES = {".xyz": "extxyz", ".extxyz": "extxyz", ".npz": "npz", ".traj": "traj"}
@@ -71,11 +71,11 @@ def _npz_units(arrays: dict[str, Any], path: Path, energy: str | None, length: s
 
 
 def _read_npz(path: Path, energy_unit: str | None, length_unit: str | None) -> Dataset:
-    arrays = load_arrays(path, names={*STORED_KEYS, *sgdml.KEYS, *combustion.KEYS, *fu_water.KEYS, *fu_water.MARKS})
-    if record_of(arrays) is not None:
+    if is_ours(path):
         if energy_unit or length_unit:
             raise FfptError(f"{path} carries its units (eV, Angstrom): give none")
-        return from_stored(arrays, path)
+        return Dataset.load(path)
+    arrays = load_arrays(path, names={*sgdml.KEYS, *combustion.KEYS, *fu_water.KEYS, *fu_water.MARKS})
     if combustion.is_combustion(arrays):
         if energy_unit or length_unit:
             raise FfptError(f"{path} is of the combustion benchmark, in kcal/mol and Angstrom: give no units")
