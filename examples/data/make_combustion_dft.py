@@ -25,7 +25,7 @@ from ffpt_core.base.files import atomic_write
 from ffpt_core.base.progress import console
 from ffpt_core.base.units import KCAL_PER_MOL
 from ffpt_core.datasets import Dataset, shift_energies
-from ffpt_core.datasets.records.combustion_corrections import Block, contradiction
+from ffpt_core.datasets.formats.combustion_corrections import Block, contradiction
 from ffpt_core.potentials.sources import get_calculator
 from ffpt_core.sampling.labelling import Job, label
 from ffpt_core.sampling.trajectory import teacher_frames

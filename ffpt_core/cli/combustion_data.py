@@ -40,8 +40,8 @@ def combustion(
     """
     from ffpt_core.base.files import write_json
     from ffpt_core.base.progress import console
+    from ffpt_core.datasets.formats.combustion_corrections import CORRECTIONS
     from ffpt_core.datasets.records.combustion import REACTIONS, SOURCES, reaction_names, read_combustion
-    from ffpt_core.datasets.records.combustion_corrections import CORRECTIONS
 
     if show:
         for correction in CORRECTIONS.values():
@@ -82,7 +82,7 @@ def _show_reading(reading: Reading) -> None:
     from rich.table import Table
 
     from ffpt_core.base.progress import console
-    from ffpt_core.datasets.records.combustion_corrections import CORRECTIONS
+    from ffpt_core.datasets.formats.combustion_corrections import CORRECTIONS
 
     table = Table("correction", "files", "frames", "what")
     for name, counts in reading.corrections.items():

@@ -56,10 +56,11 @@ class Replica:
         return self.trajectory.suffix != ".dcd" or dcd_frames(self.trajectory) > 0
 
     def load(self, frame_interval: float | None = None, *, timed: bool = True) -> mdtraj.Trajectory:
-        """The trajectory (nm, ps). See load_trajectory."""
+        """The trajectory (nm, ps), of an unfinished replica as far as it is. See load_trajectory."""
         if self.trajectory is None:
             raise FfptError(f"{self.name} has no trajectory")
-        trajectory = load_trajectory(self.trajectory, self.topology, frame_interval, timed=timed)
+        growing = self.state is not None and self.status == "unfinished"
+        trajectory = load_trajectory(self.trajectory, self.topology, frame_interval, timed=timed, growing=growing)
         return trajectory if self.box is None else with_box(trajectory, self.box)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import NANOMETRE
+from ffpt_core.structure.trajectory_ends import check_end
 
 if TYPE_CHECKING:
     import mdtraj
@@ -38,6 +39,7 @@ def load_trajectory(
     frame_interval: float | None = None,
     *,
     timed: bool = True,
+    growing: bool = False,
 ) -> mdtraj.Trajectory:
     """Read a trajectory with the time of each frame in ps, which mdtraj does not take from DCD files.
 
@@ -46,6 +48,8 @@ def load_trajectory(
         topology: a PDB file (or other) with the atoms; formats that hold them need none.
         frame_interval: ps between frames, the first one included; None: from the file.
         timed: whether times are needed; if not, a file without them is read too, its frames numbered.
+        growing: whether the file may still be written to, so that a last frame that is not whole is left out; if not,
+            it is refused.
 
     Raises:
         FfptError: a file is missing, cut off, empty or of another system, or does not say its times.
@@ -63,11 +67,15 @@ def load_trajectory(
         raise FfptError(f"{path} holds no atoms: give a topology (PDB) as well")
     if path.suffix == ".dcd" and not dcd_frames(path):
         raise FfptError(f"{path} has no frames")
+    if not growing:
+        check_end(path)
     try:
         with _quiet_stdout():
             trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
     except (OSError, ValueError, RuntimeError) as error:
-        raise FfptError(f"cannot read the trajectory {path}: {error}") from error
+        # HDF5 reports its whole stack of calls; the last line says what it could not do.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+        raise FfptError(f"cannot read the trajectory {path}: {reason}") from error
     if frame_interval is not None:
         trajectory.time = frame_interval * np.arange(1, len(trajectory) + 1)
     elif timed and path.suffix == ".dcd":

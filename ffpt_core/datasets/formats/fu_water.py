@@ -25,6 +25,11 @@ from typing import Any
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.datasets.dataset import Dataset
+from ffpt_core.datasets.formats.format import Format
+from ffpt_core.datasets.options import ReadOptions, scaled
+from ffpt_core.datasets.storage import array_names, load_arrays
+from ffpt_core.datasets.validation import given_away
 
 KEYS = ("wrapped_coords", "atom_types", "energy", "forces", "lengths", "angles")
 MARKS = ("lattices",)
@@ -33,9 +38,22 @@ CONVERT = "python -c \"import numpy; numpy.savez('water.npz', **numpy.load('wate
 """What turns water.npy into an npz of plain arrays; it runs what the file holds."""
 
 
-def is_fu_water(arrays: dict[str, np.ndarray]) -> bool:
-    """Whether arrays look like those of water.npy."""
-    return {"wrapped_coords", "atom_types", "lengths"} <= set(arrays)
+def sniff(path: Path) -> bool:
+    """Whether an npz file looks like water.npy, converted."""
+    return {"wrapped_coords", "atom_types", "lengths"} <= array_names(path)
+
+
+def read(path: Path, options: ReadOptions) -> Dataset:
+    """The frames of the converted file, in kcal/mol and Angstrom unless options say other units.
+
+    Raises:
+        FfptError: water.npy itself, which is a pickle; as box_arrays.
+    """
+    if path.suffix.lower() == ".npy":
+        raise refuse_npy(path)
+    energy, length = options.scales("kcal/mol")
+    arrays = box_arrays(load_arrays(path, names=(*KEYS, *MARKS)), path)
+    return Dataset(**given_away(scaled(arrays, energy, length)), level=LEVEL)
 
 
 def box_arrays(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
@@ -88,3 +106,13 @@ def refuse_npy(path: Path) -> FfptError:
             f"becomes an npz that can be read, if you trust it, by: {CONVERT}"
         )
     return FfptError(f"{path} holds a single array: no data set")
+
+
+FORMAT = Format(
+    name="fu-water",
+    what="wrapped_coords, atom_types, energy, forces, lengths (Fu et al.'s water)",
+    suffixes=(".npz", ".npy"),
+    read=read,
+    sniff=sniff,
+    takes=frozenset({"energy_unit", "length_unit"}),
+)

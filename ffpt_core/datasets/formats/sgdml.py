@@ -18,18 +18,26 @@ Sci. Technol. 1, 045018, 2020) name no units; both are distributed in kcal/mol a
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import ENERGY_UNITS, LENGTH_UNITS
+from ffpt_core.datasets.dataset import Dataset
+from ffpt_core.datasets.formats.format import DatasetWarning, Format
+from ffpt_core.datasets.options import ReadOptions, scaled, unit_factor
+from ffpt_core.datasets.storage import array_names, load_arrays
+from ffpt_core.datasets.validation import given_away
 
 POSITIONS = ("R", "coords")
 NUMBERS = ("z", "nuclear_charges")
 ENERGIES = ("E", "energies")
 FORCES = ("F", "forces")
 UNITS = ("e_unit", "r_unit")
+_UNIT_EXAMPLES = {"energy_unit": "kcal/mol", "length_unit": "Angstrom"}
 MARKS = ("theory", "md5", "old_indices", "lattice")
 KEYS = (*POSITIONS, *NUMBERS, *ENERGIES, *FORCES, *UNITS, *MARKS)
 
@@ -47,9 +55,10 @@ def _text(arrays: dict[str, np.ndarray], name: str) -> str | None:
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
 
 
-def is_sgdml(arrays: dict[str, np.ndarray]) -> bool:
-    """Whether arrays look like those of one of these files."""
-    return _first(arrays, POSITIONS) is not None and _first(arrays, NUMBERS) is not None
+def sniff(path: Path) -> bool:
+    """Whether an npz file looks like one of these."""
+    names = array_names(path)
+    return not names.isdisjoint(POSITIONS) and not names.isdisjoint(NUMBERS)
 
 
 def units_of(arrays: dict[str, np.ndarray]) -> tuple[str | None, str | None, str]:
@@ -92,3 +101,49 @@ def molecule_arrays(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]
             raise FfptError(f"{path}: energies of shape {energies.shape} for {len(positions)} frames")
         energies = energies.reshape(-1)
     return {"numbers": numbers, "positions": positions, "energies": energies, "forces": forces}
+
+
+def _scales(arrays: dict[str, Any], path: Path, options: ReadOptions) -> tuple[float, float]:
+    """Sizes of the units of a file that is not ours: what was asked for, else what the file is known to have."""
+    energy, length = options.energy_unit, options.length_unit
+    named_energy, named_length, source = units_of(arrays)
+    units = {"energy_unit": energy or named_energy, "length_unit": length or named_length}
+    labelled = any(name in arrays for name in (*ENERGIES, *FORCES))
+    if not labelled:
+        units["energy_unit"] = units["energy_unit"] or "eV"
+    missing = [f"{name}={example}" for name, example in _UNIT_EXAMPLES.items() if units[name] is None]
+    if missing:
+        raise FfptError(f"{path} names no units: say which, for example {' and '.join(missing)}")
+    factors = (
+        unit_factor(str(units["energy_unit"]), ENERGY_UNITS, "energy"),
+        unit_factor(str(units["length_unit"]), LENGTH_UNITS, "length"),
+    )
+    if source != "file" and not (energy and length):
+        message = f"{path} names no units: read as {source} in {units['energy_unit']} and {units['length_unit']}"
+        warnings.warn(message, DatasetWarning, stacklevel=4)
+    for asked, named in ((energy, named_energy), (length, named_length)):
+        if source == "file" and asked and named and asked != named:
+            warnings.warn(f"{path} says {named}; read in {asked} as asked", DatasetWarning, stacklevel=4)
+    return factors
+
+
+def read(path: Path, options: ReadOptions) -> Dataset:
+    """The frames of one of these files, in the units that it names, that it is known to have, or that options name.
+
+    Raises:
+        FfptError: no unit where one is needed; as load_arrays and molecule_arrays.
+    """
+    arrays = load_arrays(path, names=KEYS)
+    energy, length = _scales(arrays, path, options)
+    molecule = scaled(molecule_arrays(arrays, path), energy, length)
+    return Dataset.from_arrays(**given_away(molecule), level=level_of(arrays))
+
+
+FORMAT = Format(
+    name="sgdml",
+    what="R, z, E, F (MD17, sGDML), or coords, nuclear_charges, energies, forces (rMD17)",
+    suffixes=(".npz",),
+    read=read,
+    sniff=sniff,
+    takes=frozenset({"energy_unit", "length_unit"}),
+)

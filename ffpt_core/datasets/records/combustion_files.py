@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import progress_bar
-from ffpt_core.datasets.formats.readers import DatasetWarning
-from ffpt_core.datasets.records.combustion import LEVEL, REACTIONS, SOURCES
+from ffpt_core.datasets.formats.combustion import LEVEL
+from ffpt_core.datasets.formats.format import DatasetWarning
+from ffpt_core.datasets.records.combustion import REACTIONS, SOURCES
 from ffpt_core.datasets.records.downloads import cache_folder, fetch
 from ffpt_core.datasets.records.public import DataRecord
 from ffpt_core.datasets.storage import load_arrays

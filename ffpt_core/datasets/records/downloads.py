@@ -20,7 +20,8 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, read_json, write_json
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.datasets.dataset import Dataset
-from ffpt_core.datasets.formats.readers import DatasetWarning, read
+from ffpt_core.datasets.files import read
+from ffpt_core.datasets.formats.format import DatasetWarning
 from ffpt_core.datasets.records.public import DataRecord, find_record
 
 FOLDER_VARIABLE = "FFPT_DATA"

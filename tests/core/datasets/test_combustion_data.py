@@ -34,9 +34,10 @@ from ffpt_core.datasets import (
     read_combustion,
     write,
 )
+from ffpt_core.datasets.formats.combustion import KEYS, trajectories
+from ffpt_core.datasets.formats.combustion_corrections import CORRECTIONS, Block, contradiction, corrected, turned_back
 from ffpt_core.datasets.records import combustion_files
-from ffpt_core.datasets.records.combustion import KEYS, reaction_names, trajectories
-from ffpt_core.datasets.records.combustion_corrections import CORRECTIONS, Block, contradiction, corrected, turned_back
+from ffpt_core.datasets.records.combustion import reaction_names
 from ffpt_core.datasets.storage import load_arrays
 from ffpt_core.potentials.sources import get_calculator
 from ffpt_core.teachers.qforce.species_teachers import species_teacher
