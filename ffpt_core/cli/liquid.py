@@ -85,10 +85,10 @@ def drift_figures(liquids: Mapping[str, Sequence[LiquidFailures]], threshold: fl
 
 def drift_table(liquids: Mapping[str, Sequence[LiquidFailures]]) -> Table:
     """When each replica failed by each criterion."""
-    from ffpt_core.base.results import Table
+    from ffpt_core.base.results import Cell, Table
 
     kinds = list(dict.fromkeys(kind for group in liquids.values() for one in group for kind in one.by_criterion))
-    rows = [
+    rows: list[list[Cell]] = [
         [f"{label}: {one.name}", *(_failure_cell(one, kind) for kind in kinds)]
         for label, group in liquids.items()
         for one in group

@@ -136,15 +136,18 @@ class Trajectory:
             return np.concatenate([getattr(segment, name) for segment in segments])
 
         n_atoms = len(self.teacher.atoms)
+        box: dict[str, Any] = {}
+        if self.teacher.periodic:
+            box["cells"] = np.tile(self.teacher.atoms.cell.array, (self.n_frames, 1, 1))
+            box["pbc"] = np.ones((self.n_frames, 3), dtype=bool)
         return Dataset(
             numbers=np.tile(self.teacher.numbers, self.n_frames),
             offsets=np.arange(self.n_frames + 1) * n_atoms,
             positions=joined("positions").reshape(-1, 3),
             energies=joined("energies"),
             forces=joined("forces").reshape(-1, 3),
-            cells=np.tile(self.teacher.atoms.cell.array, (self.n_frames, 1, 1)) if self.teacher.periodic else None,
-            pbc=np.ones((self.n_frames, 3), dtype=bool) if self.teacher.periodic else None,
             level=self.teacher.level,
+            **box,
         )
 
     def _context(self, segment: int) -> Any:
@@ -204,7 +207,7 @@ class Trajectory:
 
     def _read(self, part: str, n_frames: int) -> Segment | None:
         """A finished segment of so many frames, or None."""
-        saved = self.parts and self.parts.read(part, "positions", "energies", "forces", "end")
+        saved = None if self.parts is None else self.parts.read(part, "positions", "energies", "forces", "end")
         segment = None if saved is None else Segment(**saved)
         return segment if segment is not None and len(segment.positions) == n_frames else None
 
