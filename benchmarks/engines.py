@@ -13,7 +13,7 @@ import torch
 from ase import Atoms
 
 from benchmarks.systems import along, states, topology
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import NANOMETRE
 from ffpt_openmm import create_system
@@ -37,7 +37,9 @@ class Engine:
     replayed: openmm.System | None = None
 
 
-def find_engines(potential: Potential, frames: Sequence[Atoms], copies: int = 1) -> tuple[list[Engine], dict[str, str]]:
+def find_engines(
+    potential: NetworkPotential, frames: Sequence[Atoms], copies: int = 1
+) -> tuple[list[Engine], dict[str, str]]:
     """An engine for every backend of ffpt that works here, and the reason for each that does not.
 
     Args:
@@ -56,7 +58,7 @@ def find_engines(potential: Potential, frames: Sequence[Atoms], copies: int = 1)
     return engines, skipped
 
 
-def _engine(potential: Potential, frames: Sequence[Atoms], backend: str, copies: int) -> Engine:
+def _engine(potential: NetworkPotential, frames: Sequence[Atoms], backend: str, copies: int) -> Engine:
     functions: list[Callable[[openmm.State], Any]] = []
     make = openmm.PythonForce
 

@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.speed import machine
 from benchmarks.systems import ELEMENTS
 from benchmarks.timing import Case, Effort, Spread, paired_times
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.analysis.style import legend_above, new_figure, save_figure
 from ffpt_core.base.files import write_json
 from ffpt_core.base.progress import progress_bar
@@ -44,13 +44,13 @@ STEPS = 100
 _SPACING = 1.5  # Angstrom
 
 
-def potential() -> Potential:
+def potential() -> NetworkPotential:
     """The paper's network with random weights, its energies scaled down so that atoms neither collide nor fly off."""
     torch.manual_seed(0)
-    return Potential(NewtonNet(), ELEMENTS, None, dict.fromkeys(ELEMENTS, 0.001)).eval()
+    return NetworkPotential(NewtonNet(), ELEMENTS, None, dict.fromkeys(ELEMENTS, 0.001)).eval()
 
 
-def ensembles(number: str, model: Potential, settings: MDSettings, folder: Path) -> dict[str, Replicas]:
+def ensembles(number: str, model: NetworkPotential, settings: MDSettings, folder: Path) -> dict[str, Replicas]:
     """The ways to run a reaction that there are here, by name."""
     chosen = reaction(number)
     grid = np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -26,7 +26,7 @@ import torch
 from ase import Atoms
 
 from benchmarks.systems import ELEMENTS, along
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.potentials.newtonnet.reference import reference_state
 from ffpt_core.training.batches import Batch
 
@@ -80,7 +80,7 @@ class Reference:
         properties: what its network infers. Energies alone for inference; with "gradient_force" for training.
     """
 
-    def __init__(self, potential: Potential, properties: Sequence[str] = ("energy",)) -> None:
+    def __init__(self, potential: NetworkPotential, properties: Sequence[str] = ("energy",)) -> None:
         from newtonnet.layers.representations import get_representation_by_string
         from newtonnet.models.newtonnet import NewtonNet
 

@@ -14,7 +14,7 @@ from ase.build import molecule
 from openmm import app, unit
 from scipy.spatial.transform import Rotation
 
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets import Dataset
 from ffpt_core.potentials.newtonnet.network import NewtonNet
@@ -29,10 +29,10 @@ _MOVES = 16
 Item = TypeVar("Item")
 
 
-def random_potential(device: str = "cpu", seed: int = 0) -> Potential:
+def random_potential(device: str = "cpu", seed: int = 0) -> NetworkPotential:
     """The paper's network (128 features, 20 radial functions, 3 layers, 5 Angstrom) with random weights, float32."""
     torch.manual_seed(seed)
-    return Potential(NewtonNet(), ELEMENTS).eval().to(device)
+    return NetworkPotential(NewtonNet(), ELEMENTS).eval().to(device)
 
 
 def aspirin() -> Atoms:

@@ -16,7 +16,7 @@ if not torch.cuda.is_available():
 from metadynamics_model import double_well, double_well_force, metadynamics
 from openmm_models import random_potential
 
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.teachers import Teacher, aspirin
 
@@ -24,22 +24,22 @@ from ffpt_core.teachers import Teacher, aspirin
 torch.set_num_threads(1)
 
 
-def small_potential(dtype: torch.dtype = torch.float64, seed: int = 0, cutoff: float = 5.0) -> Potential:
+def small_potential(dtype: torch.dtype = torch.float64, seed: int = 0, cutoff: float = 5.0) -> NetworkPotential:
     """A random network of 16 features that knows H, C, N and O, with shifts and scales that are not trivial."""
     torch.manual_seed(seed)
     network = NewtonNet(n_features=16, n_basis=8, n_layers=3, cutoff=cutoff).to(dtype)
     shifts = {1: -13.6, 6: -1030.0, 7: -1480.0, 8: -2040.0}
-    return Potential(network, shifts, shifts, {1: 0.7, 6: 1.2, 7: 0.9, 8: 1.1}).eval()
+    return NetworkPotential(network, shifts, shifts, {1: 0.7, 6: 1.2, 7: 0.9, 8: 1.1}).eval()
 
 
 @pytest.fixture
-def potential() -> Potential:
+def potential() -> NetworkPotential:
     """small_potential in float64."""
     return small_potential()
 
 
 @pytest.fixture(scope="module")
-def weak_potential() -> Potential:
+def weak_potential() -> NetworkPotential:
     """Of H, C and O, in float32: forces so small that MD hardly feels them."""
     return random_potential(scale=0.01, n_features=8, n_layers=1)
 

@@ -15,11 +15,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.potentials.newtonnet.triton import kernels
 from ffpt_core.potentials.newtonnet.triton.network import TritonNetwork
 from ffpt_core.potentials.newtonnet.triton.pair_list import PairList
+from ffpt_core.potentials.ordered_sums import autograd
 from ffpt_core.potentials.pair_index import add_pairs, ordered
 
 _TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
@@ -52,7 +53,8 @@ def main(capability: int) -> None:
     target, sizes = GPUTarget("cuda", capability, 32), {}
     for name in kernels.__all__:
         setattr(kernels, name, Compiled(getattr(kernels, name), target, sizes))
-    potential = Potential(NewtonNet(n_features=32), (1, 8))
+    autograd.rows_added = Compiled(autograd.rows_added, target, sizes)
+    potential = NetworkPotential(NewtonNet(n_features=32), (1, 8))
     for periodic in (False, True):
         pairs = PairList(3, 3, torch.device("cpu"))
         TritonNetwork(potential, torch.tensor([8, 1, 1]), pairs, periodic).launch()

@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.potentials.backends import Evaluator
 
 
 def assert_is_the_network(
-    make: Callable[..., Evaluator], potential: Potential, atoms: Atoms, energy_tolerance: float, force_tolerance: float
+    make: Callable[..., Evaluator],
+    potential: NetworkPotential,
+    atoms: Atoms,
+    energy_tolerance: float,
+    force_tolerance: float,
 ) -> None:
     """Against PyTorch in float64 with the same weights; eV, eV/Angstrom (stress: eV/Angstrom^3, as forces)."""
     energy, forces, stress = copy.deepcopy(potential).to(torch.float64).energy_forces_stress(atoms)

@@ -9,7 +9,7 @@ import torch
 from ase import Atoms
 from openmm import app, unit
 
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.potentials.newtonnet.network import NewtonNet
 
 SHIFTS = {1: -13.6, 6: -1029.9, 8: -2042.6}
@@ -18,13 +18,13 @@ SHIFTS = {1: -13.6, 6: -1029.9, 8: -2042.6}
 
 def random_potential(
     dtype: torch.dtype = torch.float32, scale: float = 0.05, n_features: int = 16, seed: int = 0, **settings: Any
-) -> Potential:
+) -> NetworkPotential:
     """A potential of H, C and O with random weights. A small scale (eV) makes its forces small."""
     generator = torch.random.get_rng_state()
     torch.manual_seed(seed)
     network = NewtonNet(n_features=n_features, **settings).to(dtype)
     torch.random.set_rng_state(generator)
-    return Potential(network, (1, 6, 8), SHIFTS, dict.fromkeys((1, 6, 8), scale)).eval()
+    return NetworkPotential(network, (1, 6, 8), SHIFTS, dict.fromkeys((1, 6, 8), scale)).eval()
 
 
 def rattled(atoms: Atoms, sigma: float = 0.1, seed: int = 0) -> Atoms:

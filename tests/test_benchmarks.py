@@ -20,12 +20,12 @@ from benchmarks import metadynamics, systems
 from benchmarks.floor import matrix_products, totals
 from benchmarks.rows import ROWS
 from benchmarks.timing import Case, Effort, Spread, paired_times
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 
 ROOT = Path(__file__).parents[1]
 
 
-def _folded(potential: Potential, numbers: Tensor, pairs: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _folded(potential: NetworkPotential, numbers: Tensor, pairs: Tensor) -> list[tuple[Tensor, Tensor]]:
     """For every two elements of the first layer: which pairs they are, and W3 diag(phi_i phi_j) We."""
     layer = potential.network.layers[0]
     found = []
@@ -39,7 +39,7 @@ def _folded(potential: Potential, numbers: Tensor, pairs: Tensor) -> list[tuple[
 
 
 def _energy(
-    potential: Potential,
+    potential: NetworkPotential,
     numbers: Tensor,
     pairs: Tensor,
     displacements: Tensor,
@@ -114,7 +114,7 @@ def test_the_operation_count_is_that_of_the_equations(structure, rearranged) -> 
     assert counter.get_total_flops() == 2 * count["multiply_adds"]
 
 
-def _pairs(potential: Potential, atoms) -> tuple[Tensor, Tensor]:
+def _pairs(potential: NetworkPotential, atoms) -> tuple[Tensor, Tensor]:
     """(2, n_pairs) and displacements, by ASE's neighbour list."""
     from ase.neighborlist import neighbor_list
 

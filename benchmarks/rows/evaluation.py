@@ -16,7 +16,7 @@ from benchmarks.rows.result import Result
 from benchmarks.rows.structures import engines_of, structure_of
 from benchmarks.systems import along, motion
 from benchmarks.timing import Case, Spread, paired_times
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.base.units import NANOMETRE
 from ffpt_core.export.openmm_module import ForceModule
 
@@ -73,7 +73,7 @@ def _for_scale(name: str, device: str) -> peers.ForScale:
     return peers.FOR_SCALE[name](device)
 
 
-def _module_call(potential: Potential, frames: Sequence[Atoms]) -> Callable[[], object]:
+def _module_call(potential: NetworkPotential, frames: Sequence[Atoms]) -> Callable[[], object]:
     periodic = bool(frames[0].pbc.any())
     module = ForceModule(potential, frames[0].numbers.tolist(), None, periodic)
     positions = [torch.as_tensor(frame.positions / NANOMETRE, device=potential.device) for frame in frames]
@@ -93,7 +93,7 @@ def _product_call(rows: int, device: str) -> Callable[[], object]:
     return lambda: torch.mm(left, right, out=result)
 
 
-def _difference(potential: Potential, reference: peers.Reference, frames: Sequence[Atoms]) -> dict[str, float]:
+def _difference(potential: NetworkPotential, reference: peers.Reference, frames: Sequence[Atoms]) -> dict[str, float]:
     """Worst of all frames, by the potential itself and its calculator: energy, eV, and force, eV/Angstrom."""
     energies, forces = [], []
     calculator = potential.calculator()

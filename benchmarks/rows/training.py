@@ -15,7 +15,7 @@ from benchmarks.rows.plan import Advance, Plan
 from benchmarks.rows.result import Result
 from benchmarks.systems import along
 from benchmarks.timing import Case, paired_times
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.potentials.newtonnet.cpp import load_kernel
 from ffpt_core.training.batches import FrameBatches
 from ffpt_core.training.configuration import TrainingConfiguration, make_configuration
@@ -93,7 +93,7 @@ def _configuration(batch_size: int, kernel: str) -> TrainingConfiguration:
 
 
 def _training_step(
-    potential: Potential, batches: FrameBatches, batch_size: int, kernel: str
+    potential: NetworkPotential, batches: FrameBatches, batch_size: int, kernel: str
 ) -> Callable[[np.ndarray], float]:
     """A step as a run makes it: batch, errors, loss, gradients, Adam. Returns the loss."""
     configuration = _configuration(batch_size, kernel)
@@ -107,7 +107,7 @@ def _training_step(
     return step
 
 
-def _replayed_steps(potential: Potential, batches: FrameBatches, batch_size: int) -> Callable[[int], float]:
+def _replayed_steps(potential: NetworkPotential, batches: FrameBatches, batch_size: int) -> Callable[[int], float]:
     """Steps as they are made on a GPU: frames there already, graphs, and then a look at the loss. Returns its mean."""
     configuration = _configuration(batch_size, "torch")
     training = ReplayedSteps(Learner(potential, configuration), configuration, batches, batches)

@@ -26,8 +26,8 @@ from ffpt_core.base.progress import console
 from ffpt_core.base.units import KCAL_PER_MOL
 from ffpt_core.datasets import Dataset, shift_energies
 from ffpt_core.datasets.formats.combustion_corrections import Block, contradiction
-from ffpt_core.potentials.sources import get_calculator
 from ffpt_core.sampling.labelling import Job, label
+from ffpt_core.sampling.resolved import get_calculator
 from ffpt_core.sampling.trajectory import teacher_frames
 from ffpt_core.teachers.qforce.species_teachers import species_teacher
 

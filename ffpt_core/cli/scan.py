@@ -54,7 +54,7 @@ def scan(
     from ffpt_core.base.errors import FfptError
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled, labelled_once, read_geometry
-    from ffpt_core.potentials.sources import get_calculator
+    from ffpt_core.sampling.resolved import get_calculator
 
     atoms = read_geometry(molecule)
     single = _single_scans(atoms, bond or [], angle or [], dihedral or [], contact or [])

@@ -1,8 +1,8 @@
 """The modules that simulation engines call: positions in the engine's units in, energy and forces out.
 
 One module serves a fixed list of atoms, or many copies of it that do not see each other (replicas). It is plain
-tensor code around NewtonNet.forward, whose gradient is hand-written: no autograd graph is built, and TorchScript
-compiles it.
+tensor code around Network.forward, which TorchScript compiles. Where a network has its gradient written out, as
+NewtonNet has, no autograd graph is built.
 """
 
 # TorchScript reads the annotations of this file: no postponed evaluation here.
@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
-from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.fixed_atoms import ALL_PAIRS_UP_TO
+from ffpt_core.potentials.network import Network
+from ffpt_core.potentials.network_potential import NetworkPotential
 from ffpt_core.potentials.pair_index import add_pairs, unordered
 from ffpt_core.structure.pairs import all_pairs, still_complete
 from ffpt_core.structure.repeated_pairs import repeated_pairs, replica_pairs
-
-STATIC_PAIRS_UP_TO = 64
-"""Isolated molecules up to this many atoms keep the list of all their pairs: static shapes for a GPU."""
 
 SKIN = 1.0
 """Angstrom beyond the cutoff that the pair list of other systems covers, to serve until an atom moves half of it."""
@@ -54,7 +53,7 @@ class _EngineModule(nn.Module):
 
     def __init__(
         self,
-        potential: Potential,
+        potential: NetworkPotential,
         numbers: Sequence[int],
         atoms: Sequence[int] | None = None,
         periodic: bool = False,
@@ -62,11 +61,13 @@ class _EngineModule(nn.Module):
     ) -> None:
         super().__init__()
         self.network = copy.deepcopy(potential.network).eval().requires_grad_(False)
+        # TorchScript knows no enable_grad: gradients must not be switched off around a network that asks autograd.
+        self.by_autograd = type(potential.network).forward is Network.forward
         self.cutoff = potential.cutoff
         self.skin = SKIN
         self.periodic = periodic
         self.replicas = replicas
-        self.static = not periodic and len(numbers) <= STATIC_PAIRS_UP_TO
+        self.static = not periodic and len(numbers) <= ALL_PAIRS_UP_TO
         self.subset = atoms is not None
         self.length = NANOMETRE
         self.energy = 1.0 / KJ_PER_MOL
@@ -136,21 +137,27 @@ class _EngineModule(nn.Module):
             positions: (n_particles, 3) nm.
             box: (3, 3) rows are box vectors in nm, or None.
         """
-        everything = positions.detach().to(self.numbers.device, torch.float64)
-        x = everything * self.length
-        if self.subset:
-            x = x.index_select(0, self.atoms)
-        pairs, d = self.displacements(x, box)
-        index = unordered(pairs)
-        atomic, gradient = self.network(self.numbers, index, d.to(self.scales.dtype), self.scales)
-        atomic = (self.scales * atomic).to(torch.float64).view(self.replicas, -1)
-        energies = (atomic.sum(1) + self.shift) * self.energy
-        # A NaN coordinate is in no pair, but must not pass unseen.
-        energies = energies + 0.0 * x.view(self.replicas, -1).sum(1)
-        gradient = gradient.to(torch.float64) * (self.energy * self.length)
-        forces = add_pairs(torch.zeros_like(x), -gradient, gradient, index)
-        if self.subset:
-            forces = torch.zeros_like(everything).index_copy(0, self.atoms, forces)
+        with torch.no_grad():
+            everything = positions.detach().to(self.numbers.device, torch.float64)
+            x = everything * self.length
+            if self.subset:
+                x = x.index_select(0, self.atoms)
+            pairs, d = self.displacements(x, box)
+            index = unordered(pairs)
+        if self.by_autograd:
+            atomic, gradient = self.network(self.numbers, index, d.to(self.scales.dtype), self.scales)
+        else:
+            with torch.no_grad():
+                atomic, gradient = self.network(self.numbers, index, d.to(self.scales.dtype), self.scales)
+        with torch.no_grad():
+            atomic = (self.scales * atomic).to(torch.float64).view(self.replicas, -1)
+            energies = (atomic.sum(1) + self.shift) * self.energy
+            # A NaN coordinate is in no pair, but must not pass unseen.
+            energies = energies + 0.0 * x.view(self.replicas, -1).sum(1)
+            gradient = gradient.to(torch.float64) * (self.energy * self.length)
+            forces = add_pairs(torch.zeros_like(x), -gradient, gradient, index)
+            if self.subset:
+                forces = torch.zeros_like(everything).index_copy(0, self.atoms, forces)
         return energies.to(positions.device), forces.to(positions.device)
 
 
@@ -164,8 +171,7 @@ class ForceModule(_EngineModule):
             positions: (n_particles, 3) nm.
             boxvectors: (3, 3) nm, of a periodic model.
         """
-        with torch.no_grad():
-            energies, forces = self.evaluate(positions, boxvectors)
+        energies, forces = self.evaluate(positions, boxvectors)
         return energies.sum(), forces
 
 
@@ -179,8 +185,8 @@ class EnergyModule(_EngineModule):
             positions: (n_particles, 3) nm.
             boxvectors: (3, 3) nm, of a periodic model.
         """
+        energies, forces = self.evaluate(positions, boxvectors)
         with torch.no_grad():
-            energies, forces = self.evaluate(positions, boxvectors)
             # Not detach(): freezing, which TorchForce does when it starts, drops it and the gradient with it.
             here = positions.clone()
         return energies.sum() - (forces * (positions - here)).sum()

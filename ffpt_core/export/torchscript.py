@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write
 from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_core.export.openmm_module import EnergyModule, ForceModule
-from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.agreement import GeometryEvaluation, check_evaluation, probe_geometries
+from ffpt_core.potentials.network_potential import NetworkPotential
 
 ENGINES: tuple[str, ...] = ("openmm",)
 """Engines that export writes files for."""
@@ -32,18 +33,6 @@ ENGINES: tuple[str, ...] = ("openmm",)
 FORMAT = "ffpt-export"
 FORMAT_VERSION = 1
 _RECORD = "ffpt.json"
-
-PROBE_ATOMS = 100
-"""Enough to compare two evaluations; all atoms of a large box would take longer than starting its simulation."""
-
-_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-"""Largest difference allowed between a compiled and an eager evaluation, relative to the largest value."""
-
-_ROUNDING = 5.0
-"""Added to it: so many times what the potential itself is off its evaluation in double precision."""
-
-_GRID = 2.5
-"""Angstrom."""
 
 
 def compile_module(module: torch.nn.Module) -> torch.jit.ScriptModule:
@@ -65,35 +54,6 @@ def compile_module(module: torch.nn.Module) -> torch.jit.ScriptModule:
             ) from error
 
 
-def probe_geometries(
-    numbers: Sequence[int], periodic: bool = False, positions: np.ndarray | None = None, seed: int = 0
-) -> list[Atoms]:
-    """Two rattled geometries on which to compare two evaluations of one potential.
-
-    Args:
-        numbers: atomic numbers; of more than PROBE_ATOMS the first ones are taken.
-        periodic: put them in a triclinic box.
-        positions: (n_atoms, 3) Angstrom, rattled by 0.1 Angstrom; without them atoms start on a cubic grid of
-            2.5 Angstrom: far from any chemistry, but not so near each other that a potential must be wild.
-        seed: of the noise.
-    """
-    rng = np.random.default_rng(seed)
-    numbers = numbers[:PROBE_ATOMS]
-    if positions is None:
-        side = int(np.ceil(len(numbers) ** (1 / 3)))
-        grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-        positions = _GRID * grid[: len(numbers)].astype(float)
-    positions = positions[:PROBE_ATOMS]
-    extent = np.ptp(positions, axis=0) + _GRID
-    cell = np.diag(extent) + np.array([[0, 0, 0], [0.2, 0, 0], [-0.1, 0.3, 0]]) * extent[0] if periodic else None
-    frames = [positions + rng.normal(scale=0.1, size=np.shape(positions)) for _ in range(2)]
-    return [Atoms(numbers, frame, cell=cell, pbc=periodic) for frame in frames]
-
-
-GeometryEvaluation = Callable[[np.ndarray, np.ndarray | None], tuple[float, np.ndarray]]
-"""Positions and a cell or None, Angstrom, to an energy (eV) and forces (eV/Angstrom)."""
-
-
 def engine_evaluation(module: torch.nn.Module) -> GeometryEvaluation:
     """An EnergyModule or a ForceModule of all atoms, compiled or not, in ASE's units."""
 
@@ -107,74 +67,15 @@ def engine_evaluation(module: torch.nn.Module) -> GeometryEvaluation:
     return evaluate
 
 
-def disagreement(
-    evaluate: GeometryEvaluation, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
-) -> tuple[float, float]:
-    """How far another evaluation of a potential is from the potential.
-
-    Every frame is evaluated three times: TorchScript rewrites itself during the first two calls.
-
-    Args:
-        evaluate: what an engine will run.
-        potential: the truth.
-        frames: what to evaluate, in one box if periodic. Neighbouring replicas are given different ones.
-        replicas: copies that evaluate is for, one after the other.
-
-    Returns:
-        The largest difference of an energy (eV) and of a force component (eV/Angstrom), NaN if any is NaN.
-    """
-    energy_difference, force_difference = 0.0, 0.0
-    expected = [potential.energy_and_forces(atoms) for atoms in frames]
-    for start, atoms in enumerate(frames):
-        copies = [(start + k) % len(frames) for k in range(replicas)]
-        energy = sum(expected[k][0] for k in copies)
-        forces = np.concatenate([expected[k][1] for k in copies])
-        positions = np.concatenate([frames[k].positions for k in copies])
-        cell = np.array(atoms.cell) if atoms.pbc.any() else None
-        for _ in range(3):
-            other_energy, other_forces = evaluate(positions, cell)
-            energy_difference = np.maximum(energy_difference, abs(other_energy - energy))
-            force_difference = np.maximum(force_difference, np.abs(other_forces - forces).max(initial=0.0))
-    return float(energy_difference), float(force_difference)
-
-
-def check_evaluation(
-    evaluate: GeometryEvaluation, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
-) -> tuple[float, float]:
-    """Refuse an evaluation that does not give what its potential does. Takes and returns what disagreement does.
-
-    Raises:
-        FfptError: an energy or a force differs by more than rounding does; or the potential itself gives NaN.
-    """
-    energy, force = disagreement(evaluate, potential, frames, replicas)
-    numbers = torch.as_tensor(frames[0].numbers, dtype=torch.int64, device=potential.device)
-    shift = float(potential.shifts.index_select(0, numbers).sum())
-    evaluated = [potential.energy_and_forces(atoms) for atoms in frames]
-    if not all(np.isfinite(value) and np.isfinite(forces).all() for value, forces in evaluated):
-        raise FfptError(
-            "the potential gives no finite energy on the geometry for the check: is it in Angstrom, with atoms apart?"
-        )
-    scale = max(1.0, *(abs(value - shift) for value, _ in evaluated), *(np.abs(f).max() for _, f in evaluated))
-    exact = copy.deepcopy(potential).double().energy_and_forces
-    rounding = max(np.abs(forces - exact(atoms)[1]).max() for atoms, (_, forces) in zip(frames, evaluated, strict=True))
-    limit = _TOLERANCE[potential.dtype] * scale + _ROUNDING * rounding
-    if not (energy <= replicas * (limit + 1e-12 * abs(shift)) and force <= limit):
-        raise FfptError(
-            f"the compiled potential is {energy:.2g} eV and {force:.2g} eV/A off the original one, more than "
-            f"the {limit:.2g} that rounding allows: this is a fault of the compiler (PyTorch {torch.__version__})"
-        )
-    return energy, force
-
-
 def check_module(
-    module: torch.nn.Module, potential: Potential, frames: Sequence[Atoms], replicas: int = 1
+    module: torch.nn.Module, potential: NetworkPotential, frames: Sequence[Atoms], replicas: int = 1
 ) -> tuple[float, float]:
     """check_evaluation of an EnergyModule or a ForceModule, compiled or not."""
     return check_evaluation(engine_evaluation(module), potential, frames, replicas)
 
 
 def deployed(
-    potential: Potential,
+    potential: NetworkPotential,
     numbers: Sequence[int],
     *,
     periodic: bool = False,
@@ -198,7 +99,7 @@ def deployed(
         FfptError: an element that the potential does not know; a compiled module that differs from it.
     """
     numbers = [int(z) for z in numbers]
-    potential.check_elements(np.array(numbers, dtype=int))
+    potential.check(numbers)
     kind = ForceModule if outputs_forces else EnergyModule
     frames = probe_geometries(numbers, periodic, positions)
     # The check is for what an engine runs: frozen. A subset of an engine's particles is only gathered and scattered.
@@ -208,7 +109,7 @@ def deployed(
 
 
 def export_torchscript(
-    potential: Potential,
+    potential: NetworkPotential,
     numbers: Sequence[int],
     path: str | os.PathLike[str],
     *,
@@ -238,7 +139,7 @@ def export_torchscript(
     on_cpu = potential if potential.device.type == "cpu" else copy.deepcopy(potential).cpu()
     module = deployed(on_cpu, numbers, periodic=periodic, outputs_forces=outputs_forces, positions=positions)
     record = {
-        **on_cpu.record(),
+        **on_cpu.description(),
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "engine": "openmm",
@@ -278,5 +179,5 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def is_export(path: str | os.PathLike[str]) -> bool:
-    """Whether path is a zip archive, as exported files are (and files of Potential.save are not)."""
+    """Whether path is a zip archive, as exported files are (and files of NetworkPotential.save are not)."""
     return zipfile.is_zipfile(path)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ffpt_core.potentials.newtonnet.triton import why_no_triton
+from ffpt_core.potentials.ordered_sums import why_no_triton
 
 
 class PairIndex(NamedTuple):
@@ -81,9 +81,9 @@ def sum_by_owner(values: Tensor, owners: Tensor, n_owners: int) -> Tensor:
 
 def _kernels() -> Any:
     """The module of what needs Triton, which not every PyTorch brings."""
-    from ffpt_core.potentials.newtonnet.triton import pair_sums
+    from ffpt_core.potentials.ordered_sums import autograd
 
-    return pair_sums
+    return autograd
 
 
 def _in_order(index: Tensor) -> bool:

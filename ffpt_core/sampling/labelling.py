@@ -21,8 +21,8 @@ from ffpt_core.base.progress import progress_bar
 from ffpt_core.base.runs import Parts
 from ffpt_core.base.workers import open_executor
 from ffpt_core.datasets import Dataset
-from ffpt_core.potentials.sources import Resolved, resolve
 from ffpt_core.sampling.labelling_chunks import CHUNK_FRAMES, ChunkResult, label_chunk
+from ffpt_core.sampling.resolved import Resolved, resolve
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, CalculatorError, PropertyNotI
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.datasets import Dataset
-from ffpt_core.potentials.sources import Resolved, resolve
+from ffpt_core.sampling.resolved import Resolved, resolve
 
 CHUNK_FRAMES: dict[str, int] = {"pyscf": 1, "ase": 8, "tblite": 16, "potential": 128, "teacher": 5000}
 """Frames written at once, by kind of calculator: at most seconds of work are lost when a run is killed."""

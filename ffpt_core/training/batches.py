@@ -18,7 +18,7 @@ _BLOCK = 2_000_000  # candidate pairs examined at once: about 100 MB
 
 
 class Batch(NamedTuple):
-    """Frames behind one another; the first six fields are the arguments of Potential.forward.
+    """Frames behind one another; the first six fields are the arguments of NetworkPotential.forward.
 
     All in float64: differences of positions, and of labels and their shifts, are taken before a network's own type.
     """

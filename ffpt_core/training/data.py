@@ -11,7 +11,7 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.datasets import Dataset, Split, random_split, read, shift_energies
-from ffpt_core.potentials.network_potential import Potential, load
+from ffpt_core.potentials.network_potential import NetworkPotential, load
 from ffpt_core.training.configuration import TrainingConfiguration
 
 
@@ -68,7 +68,7 @@ def _rehearsed(configuration: TrainingConfiguration, read_one: Callable[[Path], 
     return frames[np.random.default_rng(configuration.seed).permutation(len(frames))[: data.n_rehearse]]
 
 
-def rehearsing(configuration: TrainingConfiguration, frames: Frames, potential: Potential) -> Dataset:
+def rehearsing(configuration: TrainingConfiguration, frames: Frames, potential: NetworkPotential) -> Dataset:
     """What an epoch trains on: the training frames, and those that are rehearsed.
 
     Where the shifts of the potential moved with the level of theory, rehearsed energies move with them, so that what
@@ -82,7 +82,7 @@ def rehearsing(configuration: TrainingConfiguration, frames: Frames, potential: 
     rehearsed = frames.rehearsed
     if rehearsed is None or configuration.start is None:
         return frames.train
-    potential.check_elements(rehearsed.numbers)
+    potential.check(rehearsed.numbers)
     if rehearsed.energies is not None:
         moved = potential.shifts - load(configuration.start, device="cpu").shifts
         by_element = {element: float(moved[element]) for element in rehearsed.elements}

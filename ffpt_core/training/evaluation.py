@@ -12,9 +12,9 @@ import torch
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.datasets import Dataset
-from ffpt_core.potentials.backends import choose_kernel
-from ffpt_core.potentials.network_potential import Potential
-from ffpt_core.potentials.newtonnet.cpp import FusedNetwork, Structures, chunks_of
+from ffpt_core.potentials.backends import choose_backend
+from ffpt_core.potentials.network_potential import NetworkPotential
+from ffpt_core.potentials.newtonnet.cpp import CppNetwork, Structures, chunks_of
 from ffpt_core.training.batches import Batch, FrameBatches
 
 
@@ -51,7 +51,9 @@ _FRAMES_ON_CPU, _ATOMS_ON_GPU = 20, 4000
 """What is evaluated at once: a GPU takes as long for few atoms as for many."""
 
 
-def predict(potential: Potential, dataset: Dataset, batch_size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def predict(
+    potential: NetworkPotential, dataset: Dataset, batch_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Energies and forces of every frame.
 
     Args:
@@ -65,8 +67,8 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int | None = Non
     Raises:
         FfptError: an element that the potential does not know.
     """
-    potential.check_elements(dataset.numbers)
-    evaluate = _fused(potential) if choose_kernel("auto", potential) == "fused" else _torch(potential)
+    potential.check(dataset.numbers)
+    evaluate = _fused(potential) if choose_backend("auto", potential).name == "cpp" else _torch(potential)
     if batch_size is None:
         many = max(1, int(_ATOMS_ON_GPU / np.mean(dataset.n_atoms))) if len(dataset) else 1
         batch_size = _FRAMES_ON_CPU if potential.device.type == "cpu" else many
@@ -86,7 +88,7 @@ BatchEvaluation = Callable[[Batch], tuple[np.ndarray, np.ndarray]]
 """A batch to (n_frames,) energies, eV, and (n_atoms, 3) forces, eV/Angstrom."""
 
 
-def _torch(potential: Potential) -> BatchEvaluation:
+def _torch(potential: NetworkPotential) -> BatchEvaluation:
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         batch = batch.to(potential.device)
         with torch.no_grad():
@@ -97,8 +99,8 @@ def _torch(potential: Potential) -> BatchEvaluation:
     return evaluate
 
 
-def _fused(potential: Potential) -> BatchEvaluation:
-    network = FusedNetwork(potential)
+def _fused(potential: NetworkPotential) -> BatchEvaluation:
+    network = CppNetwork(potential)
 
     def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         translations = None if batch.translations is None else batch.translations.numpy()
@@ -155,7 +157,7 @@ def errors_by(dataset: Dataset, energies: np.ndarray, forces: np.ndarray, group:
     return found
 
 
-def evaluate(potential: Potential, dataset: Dataset, batch_size: int | None = None) -> Errors:
+def evaluate(potential: NetworkPotential, dataset: Dataset, batch_size: int | None = None) -> Errors:
     """Errors of a potential on a dataset with energies, forces or both.
 
     Raises:

@@ -34,7 +34,7 @@ class Capacity(NamedTuple):
 
 
 class PaddedBatch(NamedTuple):
-    """A batch of one capacity; the first six fields are the arguments of Potential.forward.
+    """A batch of one capacity; the first six fields are the arguments of NetworkPotential.forward.
 
     Labels of padding are zero, and so are a potential's forces on padding atoms and energies of unused slots: an error
     summed over all rows is that of the real ones, and their mean is the mean over all rows divided by the share.

@@ -14,7 +14,7 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.progress import console
 from ffpt_core.base.version import __version__
-from ffpt_core.potentials.network_potential import Potential, load
+from ffpt_core.potentials.network_potential import NetworkPotential, load
 from ffpt_core.training.batches import FrameBatches
 from ffpt_core.training.configuration import TrainingConfiguration, read_configuration, write_configuration
 from ffpt_core.training.data import Frames, read_frames, rehearsing
@@ -32,7 +32,7 @@ CONFIGURATION, RESULT, CURVE = "config.yaml", "result.json", "learning_curve.png
 class TrainingResult:
     """What a finished run leaves: the best potential, its errors, the history by epoch."""
 
-    potential: Potential
+    potential: NetworkPotential
     validation: Errors
     test: Errors | None
     history: list[dict[str, float]]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ffpt_core.datasets import Dataset, fit_shifts
-from ffpt_core.potentials.network_potential import Potential, load
+from ffpt_core.potentials.network_potential import NetworkPotential, load
 from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.training.configuration import TrainingConfiguration
 from ffpt_core.training.evaluation import predict
@@ -17,12 +17,12 @@ _SHIFT_FRAMES = 2000
 """Frames that the shifts are fitted to: more would not change them."""
 
 
-def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> Potential:
+def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> NetworkPotential:
     """The potential before the first step: loaded, or random, with scales and shifts that fit the data.
 
     The scale is a robust standard deviation of the force components, 1.4826 times their median size, so that the
     network's outputs are of order one and outliers have no say. A loaded potential gets the scale of the new data
-    too, without a change of what it computes (Potential.rescale): forces of rattled frames are several times those of
+    too, without a change of what it computes (NetworkPotential.rescale): forces of rattled frames are several times those of
     molecular dynamics, and steps of the optimiser count in units of the scale.
     Shifts are fitted by least squares to what the network, random or not, leaves of the energies.
 
@@ -34,10 +34,10 @@ def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> 
     if configuration.start is None:
         torch.manual_seed(configuration.seed)
         network = NewtonNet(**configuration.network.model_dump()).to(dtype)
-        potential = Potential(network, train.elements, scales=dict.fromkeys(train.elements, scale))
+        potential = NetworkPotential(network, train.elements, scales=dict.fromkeys(train.elements, scale))
     else:
         potential = load(configuration.start, device="cpu")
-        potential.check_elements(train.numbers)
+        potential.check(train.numbers)
         potential.network.to(dtype)
         potential.rescale(scale / float(potential.scales[list(train.elements)].mean()))
     started_at = potential.metadata.get("level", "")

@@ -4,62 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ffpt_core.potentials.backends import choose_kernel
-from ffpt_core.potentials.network_potential import Potential
-from ffpt_core.potentials.newtonnet.cpp import FusedTraining
+from ffpt_core.potentials.backends import AUTO, Trainer, choose_backend
+from ffpt_core.potentials.network_potential import NetworkPotential
 from ffpt_core.training.configuration import TrainingConfiguration
-from ffpt_core.training.flat_weights import FlatWeights
-
-FrameEvaluation = Callable[..., tuple[Tensor, Tensor]]
-"""The arguments of Potential.forward to what it returns, differentiable in the weights."""
 
 
-class Trainer(Protocol):
-    """The weights of a potential as an optimiser takes them, and the evaluation that its steps differentiate."""
-
-    evaluate: FrameEvaluation
-    weights: list[nn.Parameter]
-
-    def divided(self, state: dict[str, Any]) -> dict[str, Any]:
-        """The state of an optimiser of ``weights`` as that of one of the network's parameters."""
-
-    def joined(self, state: dict[str, Any]) -> dict[str, Any]:
-        """The inverse of divided."""
-
-
-class _TorchTrainer:
-    def __init__(self, potential: Potential) -> None:
-        self.evaluate = potential.__call__
-        self.weights = list(potential.network.parameters())
-
-    def divided(self, state: dict[str, Any]) -> dict[str, Any]:
-        return state
-
-    def joined(self, state: dict[str, Any]) -> dict[str, Any]:
-        return state
-
-
-class _CppTrainer:
-    def __init__(self, potential: Potential) -> None:
-        flat = FlatWeights(potential.network)
-        self.weights = [flat.tensor]
-        self.divided, self.joined = flat.divided, flat.joined
-        self.evaluate = FusedTraining(potential, flat.tensor)
-
-
-def make_trainer(kernel: str, potential: Potential) -> Trainer:
-    """What differentiates a potential where it is."""
-    if potential.device.type == "cpu" and choose_kernel(kernel, potential) == "fused":
-        return _CppTrainer(potential)
-    return _TorchTrainer(potential)
+def make_trainer(backend: str, potential: NetworkPotential) -> Trainer:
+    """What differentiates a potential where it is; the choice of a backend is for a CPU."""
+    return choose_backend(backend if potential.device.type == "cpu" else AUTO, potential).trainer(potential)
 
 
 class Learner:
@@ -79,7 +38,7 @@ class Learner:
         evaluate_learned: its energies and forces.
     """
 
-    def __init__(self, potential: Potential, configuration: TrainingConfiguration) -> None:
+    def __init__(self, potential: NetworkPotential, configuration: TrainingConfiguration) -> None:
         self.potential = self.learned = potential
         self._clip = configuration.gradient_clip
         if configuration.ema is not None:

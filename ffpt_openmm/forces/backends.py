@@ -10,7 +10,7 @@ from types import ModuleType
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.potentials.newtonnet.cpp import load_kernel
-from ffpt_core.potentials.newtonnet.triton import why_no_triton
+from ffpt_core.potentials.ordered_sums import why_no_triton
 
 BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce")
 """Ways to run a potential inside OpenMM."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core import Potential, load
+from ffpt_core import NetworkPotential, load
 from ffpt_core.base.errors import FfptError
-from ffpt_core.export.openmm_module import STATIC_PAIRS_UP_TO
 from ffpt_core.export.torchscript import deployed, is_export, read_record
+from ffpt_core.potentials.fixed_atoms import ALL_PAIRS_UP_TO
 from ffpt_openmm.forces.backends import choose_backend, torchforce
 from ffpt_openmm.forces.pythonforce import PotentialFunction
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def create_force(
-    potential: Potential | str | os.PathLike[str],
+    potential: NetworkPotential | str | os.PathLike[str],
     topology: Topology,
     *,
     backend: str = "auto",
@@ -38,7 +38,7 @@ def create_force(
     What is compiled is compared with the potential first.
 
     Args:
-        potential: a Potential, or the path of its file; with TorchForce also that of an export.
+        potential: a NetworkPotential, or the path of its file; with TorchForce also that of an export.
         topology: the particles of the System, or of one copy, in order.
         backend: "torchforce", "pythonforce", or "auto": on a CPU PythonForce, the faster one there by far where
             a C++ compiler is installed (ffpt_core.potentials.newtonnet.cpp); TorchForce where that is missing or
@@ -48,7 +48,7 @@ def create_force(
         replicas: copies of the topology that the System holds, one after the other. Copies do not see each other,
             wherever they are, and share the box; the energy is the sum.
         cuda_graphs: have a TorchForce record its kernels once on a GPU and replay them; other platforms ignore it. For
-            isolated molecules up to ffpt_core.export.openmm_module.STATIC_PAIRS_UP_TO atoms, whose shapes never change.
+            isolated molecules up to ffpt_core.potentials.fixed_atoms.ALL_PAIRS_UP_TO atoms, whose shapes never change.
         force_group: group of the force.
 
     Raises:
@@ -58,7 +58,7 @@ def create_force(
     """
     if replicas < 1:
         raise FfptError(f"there must be at least one replica, not {replicas}")
-    export = None if isinstance(potential, Potential) or not is_export(potential) else Path(potential)
+    export = None if isinstance(potential, NetworkPotential) or not is_export(potential) else Path(potential)
     if export and replicas > 1:
         raise FfptError(f"{export} is an export for one copy; replicas need the potential it was made from")
     chosen = choose_backend("torchforce" if export and backend == "auto" else backend)
@@ -68,16 +68,16 @@ def create_force(
     if export:
         force = _exported_force(export, numbers, in_box, chosen, whole=indices is None)
     else:
-        model = potential if isinstance(potential, Potential) else load(potential)
+        model = potential if isinstance(potential, NetworkPotential) else load(potential)
         particles = None if indices is None else _in_all_copies(indices, topology.getNumAtoms(), replicas)
         if chosen == "torchforce":
             force = _torch_force(model, numbers, particles, in_box, replicas)
         else:
             force = _python_force(model, numbers, particles, in_box, replicas)
     if cuda_graphs:
-        if chosen != "torchforce" or in_box or len(numbers) > STATIC_PAIRS_UP_TO:
+        if chosen != "torchforce" or in_box or len(numbers) > ALL_PAIRS_UP_TO:
             raise FfptError(
-                f"CUDA graphs are for a TorchForce of an isolated molecule of at most {STATIC_PAIRS_UP_TO} atoms"
+                f"CUDA graphs are for a TorchForce of an isolated molecule of at most {ALL_PAIRS_UP_TO} atoms"
             )
         force.setProperty("useCUDAGraphs", "true")
     force.setUsesPeriodicBoundaryConditions(in_box)
@@ -87,7 +87,7 @@ def create_force(
 
 
 def create_system(
-    potential: Potential | str | os.PathLike[str],
+    potential: NetworkPotential | str | os.PathLike[str],
     topology: Topology,
     *,
     backend: str = "auto",
@@ -182,7 +182,7 @@ def _numbers(topology: Topology, indices: list[int] | None) -> list[int]:
 
 
 def _torch_force(
-    potential: Potential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
+    potential: NetworkPotential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
 ) -> openmm.Force:
     # Forces as an output spare the engine a backward pass: 10 to 20% of aspirin's time.
     module = deployed(potential, numbers, periodic=periodic, atoms=particles, outputs_forces=True, replicas=replicas)
@@ -192,7 +192,7 @@ def _torch_force(
 
 
 def _python_force(
-    potential: Potential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
+    potential: NetworkPotential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
 ) -> openmm.Force:
     import openmm
 

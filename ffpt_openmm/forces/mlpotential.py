@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
 
-from ffpt_core import Potential, load
+from ffpt_core import NetworkPotential, load
 from ffpt_core.base.errors import FfptError
 from ffpt_openmm.forces.create import create_force
 
@@ -41,7 +41,7 @@ class FfptPotentialImpl(MLPotentialImpl):
 
     Args:
         name: "ffpt".
-        modelPath: file of a potential, or a Potential.
+        modelPath: file of a potential, or a NetworkPotential.
         precision: "single" or "double"; None: that of the file.
         backend: "pythonforce", "torchforce" or "auto" (see create_force). PythonForce is the default, as for
             OpenMM-ML's own potentials: Systems with it can be copied and interpolated.
@@ -54,7 +54,7 @@ class FfptPotentialImpl(MLPotentialImpl):
     def __init__(
         self,
         name: str,
-        modelPath: str | os.PathLike[str] | Potential | None = None,
+        modelPath: str | os.PathLike[str] | NetworkPotential | None = None,
         precision: str | None = None,
         backend: str = "pythonforce",
         device: str | None = None,
@@ -64,7 +64,9 @@ class FfptPotentialImpl(MLPotentialImpl):
         self.name = name
         self.precision = precision
         self.backend = backend
-        self.potential = copy.deepcopy(modelPath) if isinstance(modelPath, Potential) else load(modelPath, device)
+        self.potential = (
+            copy.deepcopy(modelPath) if isinstance(modelPath, NetworkPotential) else load(modelPath, device)
+        )
 
     def addForces(
         self,
@@ -115,7 +117,7 @@ class FfptPotentialImpl(MLPotentialImpl):
         """False: the network sees neighbours within its cutoff only."""
         return False
 
-    def _with_precision(self, precision: str | None) -> Potential:
+    def _with_precision(self, precision: str | None) -> NetworkPotential:
         if precision is None:
             return self.potential
         if precision not in _PRECISIONS:

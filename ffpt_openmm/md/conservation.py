@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
 from ffpt_openmm.forces.backends import choose_platform
@@ -52,7 +52,7 @@ class EnergyDrift:
 
 
 def energy_drift(
-    potential: Potential,
+    potential: NetworkPotential,
     topology: Topology,
     atoms: Atoms,
     *,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ffpt_core import Potential, load
+from ffpt_core import NetworkPotential, load
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import fingerprint
 from ffpt_core.teachers import BUILT_IN, Teacher, load_teacher
@@ -19,7 +19,7 @@ from ffpt_openmm.forces.backends import choose_backend, choose_platform
 from ffpt_openmm.forces.create import create_system
 from ffpt_openmm.forces.pythonforce import ReplicaEvaluation, evaluation
 from ffpt_openmm.md.folder import RunFolder
-from ffpt_openmm.md.settings import MDSettings, identity
+from ffpt_openmm.md.settings import MDSettings
 
 if TYPE_CHECKING:
     import openmm
@@ -69,12 +69,12 @@ class PotentialModel:
         potential: what moves the atoms.
     """
 
-    potential: Potential
+    potential: NetworkPotential
     shares: bool = True
 
     def check(self, atoms: Atoms) -> None:
         """Raises FfptError for an element that the potential never saw."""
-        self.potential.check_elements(atoms.numbers)
+        self.potential.check(atoms.numbers)
 
     @property
     def on_gpu(self) -> bool:
@@ -105,7 +105,7 @@ class PotentialModel:
 
     def record(self) -> dict[str, Any]:
         """That of the potential."""
-        return {"fingerprint": identity(self.potential), **self.potential.record()}
+        return self.potential.record()
 
     def save(self, folder: RunFolder) -> None:
         """potential.pt."""
@@ -170,7 +170,7 @@ class TeacherModel:
         self.teacher.save(folder.teacher)
 
 
-def as_model(source: Potential | Teacher | str | os.PathLike[str]) -> tuple[Model, str]:
+def as_model(source: NetworkPotential | Teacher | str | os.PathLike[str]) -> tuple[Model, str]:
     """What moves the atoms, and a word on where it comes from.
 
     Args:
@@ -179,7 +179,7 @@ def as_model(source: Potential | Teacher | str | os.PathLike[str]) -> tuple[Mode
     Raises:
         FfptError: a file or a folder of something else.
     """
-    if isinstance(source, Potential):
+    if isinstance(source, NetworkPotential):
         return PotentialModel(source), "a Potential"
     if isinstance(source, Teacher):
         return TeacherModel(source), "a Teacher"

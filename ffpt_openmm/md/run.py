@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core import Potential, __version__
+from ffpt_core import NetworkPotential, __version__
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_path, atomic_write, read_json, write_json
 from ffpt_core.base.progress import progress_bar
@@ -64,7 +64,7 @@ class MDResult:
 
 
 def run_md(
-    potential: Potential | Teacher | str | os.PathLike[str],
+    potential: NetworkPotential | Teacher | str | os.PathLike[str],
     topology: Topology,
     folder: str | os.PathLike[str],
     settings: MDSettings,

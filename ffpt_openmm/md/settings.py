@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ffpt_core import Potential
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.files import fingerprint
 
 FORMAT = "ffpt-md"
 FORMAT_VERSION = 2
@@ -157,13 +154,6 @@ class Outcome:
     steps: int = 0
     reason: str = ""
     steps_per_second: float | None = None
-
-
-def identity(potential: Potential) -> str:
-    """A fingerprint of what a potential computes: weights, shifts, scales, elements, cutoff."""
-    described = {key: value for key, value in potential.record().items() if key in ("elements", "cutoff", "network")}
-    arrays = [tensor.detach().cpu().numpy() for _, tensor in sorted(potential.state_dict().items())]
-    return fingerprint(np.frombuffer(json.dumps(described, sort_keys=True).encode(), dtype=np.uint8), *arrays)
 
 
 def check_continues(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

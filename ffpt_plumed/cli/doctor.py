@@ -43,7 +43,7 @@ def doctor(
     from ffpt_core.base.files import write_json
     from ffpt_core.base.progress import console
     from ffpt_core.potentials.newtonnet.cpp import load_kernel
-    from ffpt_core.potentials.newtonnet.triton import why_no_triton
+    from ffpt_core.potentials.ordered_sums import why_no_triton
     from ffpt_openmm.forces.backends import load_torchforce
     from ffpt_plumed.kernel.library import find_kernel, kernel_version
 

@@ -46,7 +46,7 @@ def plumed_calculator(
     It counts a step at every evaluation at new positions, so it is for dynamics of one trajectory.
 
     Args:
-        calculator: of the potential, such as Potential.calculator().
+        calculator: of the potential, such as NetworkPotential.calculator().
         lines: from input_lines.
         atoms: with their masses.
         timestep: in ASE's unit of time.

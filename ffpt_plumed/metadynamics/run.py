@@ -33,7 +33,7 @@ from ffpt_plumed.text.plumed_input import PlumedInput
 if TYPE_CHECKING:
     from openmm.app import Topology
 
-    from ffpt_core import Potential
+    from ffpt_core import NetworkPotential
 
 ENGINES: tuple[str, ...] = ("openmm", "ase")
 """What integrates."""
@@ -193,7 +193,7 @@ class BiasedSampling(Sampling):
 
 
 def run_metad(
-    potential: Potential | str | os.PathLike[str],
+    potential: NetworkPotential | str | os.PathLike[str],
     script: str | PlumedInput,
     structure: Atoms,
     folder: str | os.PathLike[str],

@@ -16,11 +16,12 @@ from openmm_models import random_potential, rattled, water_box, water_topology
 from ffpt_core import FfptError
 from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_core.export.torchscript import export_torchscript, probe_geometries
-from ffpt_core.potentials import backends as evaluators
-from ffpt_core.potentials.ase import FfptCalculator
+from ffpt_core.potentials.ase import PotentialCalculator
+from ffpt_core.potentials.backends import BACKENDS
+from ffpt_core.potentials.newtonnet.cpp import backend as cpp_backend
 from ffpt_core.potentials.newtonnet.cpp import load_kernel
 from ffpt_openmm import create_force, create_system
-from ffpt_openmm.forces import backends, pythonforce
+from ffpt_openmm.forces import backends
 
 TRICLINIC = np.array([[11.0, 0, 0], [2.0, 10.4, 0], [-1.5, 1.0, 10.8]])
 WITH_TORCHFORCE = not isinstance(backends.load_torchforce(), str)
@@ -32,7 +33,7 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["
 @pytest.fixture(
     params=[
         pytest.param("torchforce", marks=needs_torchforce),
-        pytest.param("fused", marks=needs_kernel),
+        pytest.param("cpp", marks=needs_kernel),
         "pythonforce",
     ]
 )
@@ -40,8 +41,8 @@ def backend(request, monkeypatch) -> str:
     """Every way to a force: TorchForce, and PythonForce through the fused kernel and through PyTorch."""
     if request.param == "torchforce":
         return "torchforce"
-    kernel = "fused" if request.param == "fused" else "torch"
-    monkeypatch.setattr(pythonforce, "choose_kernel", lambda *_: kernel)
+    chosen = BACKENDS.get("cpp" if request.param == "cpp" else "torch")()
+    monkeypatch.setattr("ffpt_core.potentials.network_potential.choose_backend", lambda *_: chosen)
     return "pythonforce"
 
 
@@ -63,7 +64,7 @@ def _assert_agree(system, potential, frames) -> None:
     expected = []
     for frame in frames:
         atoms = frame.copy()
-        atoms.calc = FfptCalculator(potential, kernel="torch")
+        atoms.calc = PotentialCalculator(potential, {"backend": "torch"})
         expected.append((atoms.get_potential_energy(), atoms.get_forces()))
     spread = np.ptp([energy for energy, _ in expected])
     assert spread > 0.1
@@ -208,13 +209,13 @@ def test_auto_says_what_it_chose(teacher, monkeypatch, caplog) -> None:
     with caplog.at_level("INFO"):
         create_force(random_potential(), teacher.topology)
     assert "the fused kernel is the fastest on a CPU" in caplog.text
-    for module in (backends, evaluators):
+    for module in (backends, cpp_backend):
         monkeypatch.setattr(module, "load_kernel", lambda: "no C++ compiler")
     with caplog.at_level("INFO"):
         force = create_force(random_potential(), teacher.topology)
     assert isinstance(force, mm.PythonForce)
     assert "forces through pythonforce (openmmtorch does not load: libtorch_cuda.so" in caplog.text
-    assert "the network runs in PyTorch: no C++ compiler" in caplog.text
+    assert "not by the backend cpp: no C++ compiler" in caplog.text
     with pytest.raises(FfptError, match=r"TorchForce does not load .*pip install"):
         create_force(random_potential(), teacher.topology, backend="torchforce")
 
@@ -281,5 +282,5 @@ def test_a_potential_that_rounds_more_than_others_is_not_taken_for_a_fault_of_th
     for atoms in probe_geometries(numbers):
         exact, rounded = (one.energy_and_forces(atoms)[1] for one in (copy.deepcopy(potential).double(), potential))
         assert np.abs(rounded - exact).max() > 1e-5 * np.abs(exact).max()
-    for kernel in ("auto", "torch"):
-        pythonforce.PotentialFunction(potential, numbers, kernel=kernel)
+    for backend in ("auto", "torch"):
+        potential.evaluator(numbers, backend=backend)

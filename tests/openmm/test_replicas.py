@@ -12,8 +12,9 @@ from openmm_models import random_potential, rattled, water_box, water_topology
 
 from ffpt_core import FfptError
 from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
-from ffpt_core.export.openmm_module import STATIC_PAIRS_UP_TO, EnergyModule, ForceModule
+from ffpt_core.export.openmm_module import EnergyModule, ForceModule
 from ffpt_core.export.torchscript import compile_module, export_torchscript
+from ffpt_core.potentials.fixed_atoms import ALL_PAIRS_UP_TO
 from ffpt_core.structure.pairs import all_pairs, find_pairs
 from ffpt_core.structure.repeated_pairs import repeated_pairs, replica_pairs
 from ffpt_openmm import create_force, create_system, replicate
@@ -61,7 +62,7 @@ def _box(atoms) -> tuple[torch.Tensor, ...]:
 @TOLERANCES
 def test_copies_have_the_energies_and_forces_of_single_ones(teacher, kind, scripted, dtype, tolerance) -> None:
     atoms = _systems(teacher)[kind]
-    assert (len(atoms) > STATIC_PAIRS_UP_TO) == (kind == "large")
+    assert (len(atoms) > ALL_PAIRS_UP_TO) == (kind == "large")
     potential = random_potential(dtype, scale=1.0, n_layers=2)
     module = ForceModule(potential, atoms.numbers.tolist(), None, bool(atoms.pbc.any()), replicas=3)
     frames = _copies(atoms, 3)
@@ -125,7 +126,7 @@ def test_shapes_are_static_on_a_gpu(teacher) -> None:
     """Tensors without data stand for those of a GPU, which is not waited for: no size and no branch needs a value."""
     potential = random_potential(n_features=8)
     aspirin_numbers = teacher.numbers.tolist()
-    for replicas, numbers in ((1, aspirin_numbers), (32, aspirin_numbers), (8, [1] * STATIC_PAIRS_UP_TO)):
+    for replicas, numbers in ((1, aspirin_numbers), (32, aspirin_numbers), (8, [1] * ALL_PAIRS_UP_TO)):
         positions = torch.zeros(replicas * len(numbers), 3, device="meta")
         energy, forces = ForceModule(potential, numbers, replicas=replicas).to("meta")(positions)
         assert (energy.shape, forces.shape) == ((), positions.shape)

@@ -19,7 +19,7 @@ from openmm_models import random_potential
 from test_plumed_force import kernel
 from typer.testing import CliRunner
 
-from ffpt_core import FfptError, Potential
+from ffpt_core import FfptError, NetworkPotential
 from ffpt_core.base.files import read_json
 from ffpt_openmm import run_md
 from ffpt_plumed import reaction
@@ -52,7 +52,7 @@ WAYS = [
 
 
 @pytest.fixture(scope="module")
-def potential() -> Potential:
+def potential() -> NetworkPotential:
     return random_potential(scale=0.01, n_features=8, n_layers=1)
 
 

@@ -13,12 +13,12 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from ffpt_core.potentials.network import N_ATOMIC_NUMBERS, Network, NetworkSettings
 from ffpt_core.potentials.pair_index import PairIndex, add_pairs, at_pairs, rows_of
-
-N_ATOMIC_NUMBERS = 119  # 0 (padding) to 118, as the reference implementation's tables
 
 
 class RadialBasis(nn.Module):
@@ -220,8 +220,16 @@ def layer_gradient(
     return features_bar + node_bar @ saved.w_node_in, old_vectors_bar, radial_bar, units_bar
 
 
-class NewtonNet(nn.Module):
-    """The network. Energies are per atom, before the scales and shifts of a Potential.
+class NewtonNetSettings(NetworkSettings):
+    """Sizes of a NewtonNet."""
+
+    n_features: int = Field(128, gt=0, description="width of atom, vector and edge features")
+    n_basis: int = Field(20, gt=0, description="number of radial functions")
+    n_layers: int = Field(3, gt=0, description="number of message-passing layers")
+
+
+class NewtonNet(Network):
+    """The network. Energies are per atom, before the scales and shifts of a potential.
 
     Args:
         n_features: width of atom, vector and edge features.
@@ -230,12 +238,14 @@ class NewtonNet(nn.Module):
         cutoff: Angstrom.
     """
 
+    Settings = NewtonNetSettings
+    kind = "newtonnet"
+
     def __init__(self, n_features: int = 128, n_basis: int = 20, n_layers: int = 3, cutoff: float = 5.0) -> None:
-        super().__init__()
+        super().__init__(n_features=n_features, n_basis=n_basis, n_layers=n_layers, cutoff=cutoff)
         self.n_features = n_features
         self.n_basis = n_basis
         self.n_layers = n_layers
-        self.cutoff = cutoff
         self.embedding = nn.Embedding(N_ATOMIC_NUMBERS, n_features, padding_idx=0)
         self.radial_basis = RadialBasis(n_basis, cutoff)
         self.layers = nn.ModuleList([Interaction(n_features, n_basis) for _ in range(n_layers)])

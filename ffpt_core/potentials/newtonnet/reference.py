@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.network_potential import NetworkPotential
 from ffpt_core.potentials.newtonnet.network import NewtonNet
 
 _SCALE, _SHIFT = "scalers.0.scale.weight", "scalers.0.shift.weight"
@@ -51,7 +51,7 @@ def load_reference(
     state: Mapping[str, Tensor | np.ndarray],
     cutoff: float = 5.0,
     elements: tuple[int, ...] = tuple(range(1, 119)),
-) -> Potential:
+) -> NetworkPotential:
     """A potential with the weights of a reference state dict whose first output is the energy.
 
     Args:
@@ -76,13 +76,13 @@ def load_reference(
     n_basis = len(tensors["embedding_layer.edge_embedding.frequencies"])
     network = NewtonNet(embedding.shape[1], n_basis, n_layers, cutoff).to(embedding.dtype)
     network.load_state_dict({ours: tensors[theirs] for theirs, ours in names.items()})
-    potential = Potential(network, elements, metadata={"source": "reference NewtonNet"})
+    potential = NetworkPotential(network, elements, metadata={"source": "reference NewtonNet"})
     potential.scales.copy_(tensors[_SCALE].squeeze(1))
     potential.shifts.copy_(tensors[_SHIFT].squeeze(1))
     return potential.eval()
 
 
-def reference_state(potential: Potential) -> dict[str, Any]:
+def reference_state(potential: NetworkPotential) -> dict[str, Any]:
     """The reference's state dict of a potential: the inverse of load_reference."""
     ours = potential.network.state_dict()
     state = {theirs: ours[name].clone() for theirs, name in _names(potential.network.n_layers).items()}

@@ -39,7 +39,7 @@ from ffpt_core.datasets.formats.combustion_corrections import CORRECTIONS, Block
 from ffpt_core.datasets.records import combustion_files
 from ffpt_core.datasets.records.combustion import reaction_names
 from ffpt_core.datasets.storage import load_arrays
-from ffpt_core.potentials.sources import get_calculator
+from ffpt_core.sampling.resolved import get_calculator
 from ffpt_core.teachers.qforce.species_teachers import species_teacher
 from ffpt_core.training import make_configuration, train
 from ffpt_core.training.evaluation import errors_by, predict

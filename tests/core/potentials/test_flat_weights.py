@@ -6,8 +6,8 @@ import copy
 
 import torch
 
+from ffpt_core.potentials.flat_weights import FlatWeights
 from ffpt_core.potentials.newtonnet.network import NewtonNet
-from ffpt_core.training.flat_weights import FlatWeights
 
 
 def _network() -> NewtonNet:

@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from network_checks import assert_is_the_network
 from openmm_models import rattled, water_box
 
-from ffpt_core import FfptError, Potential
+from ffpt_core import FfptError, NetworkPotential
 from ffpt_core.datasets import Dataset
-from ffpt_core.potentials.ase import FfptCalculator
-from ffpt_core.potentials.backends import choose_kernel
+from ffpt_core.potentials.ase import PotentialCalculator
+from ffpt_core.potentials.backends import choose_backend
+from ffpt_core.potentials.flat_weights import FlatWeights
 from ffpt_core.potentials.newtonnet.cpp import (
-    FusedEvaluator,
-    FusedNetwork,
-    FusedTraining,
+    CppEvaluator,
+    CppFrames,
+    CppNetwork,
     Structures,
     chunks_of,
     kernel,
@@ -35,7 +36,6 @@ from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.structure.pairs import all_pairs
 from ffpt_core.teachers import aspirin
 from ffpt_core.training.batches import FrameBatches
-from ffpt_core.training.flat_weights import FlatWeights
 
 pytestmark = pytest.mark.skipif(isinstance(load_kernel(), str), reason=f"the kernel does not compile: {load_kernel()}")
 
@@ -51,10 +51,10 @@ def threads():
     torch.set_num_threads(before)
 
 
-def _potential(dtype: torch.dtype, n_features: int = 128, n_basis: int = 20, n_layers: int = 3) -> Potential:
+def _potential(dtype: torch.dtype, n_features: int = 128, n_basis: int = 20, n_layers: int = 3) -> NetworkPotential:
     torch.manual_seed(1)
     network = NewtonNet(n_features, n_basis, n_layers).to(dtype)
-    return Potential(network, (1, 6, 8), {1: -13.6, 6: -1030.0, 8: -2040.0}, {1: 0.7, 6: 1.2, 8: 1.1}).eval()
+    return NetworkPotential(network, (1, 6, 8), {1: -13.6, 6: -1030.0, 8: -2040.0}, {1: 0.7, 6: 1.2, 8: 1.1}).eval()
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def _potential(dtype: torch.dtype, n_features: int = 128, n_basis: int = 20, n_l
 def test_the_kernel_is_the_network(dtype, tolerances, n_features, n_basis, n_layers) -> None:
     """Widths that are no multiple of a processor's vector are padded."""
     potential = _potential(dtype, n_features, n_basis, n_layers)
-    assert_is_the_network(FusedEvaluator, potential, rattled(aspirin().atoms, 0.2), *tolerances)
-    assert_is_the_network(FusedEvaluator, potential, rattled(ase.build.molecule("H2O")), *tolerances)
+    assert_is_the_network(CppEvaluator, potential, rattled(aspirin().atoms, 0.2), *tolerances)
+    assert_is_the_network(CppEvaluator, potential, rattled(ase.build.molecule("H2O")), *tolerances)
     for cell in (TRICLINIC, THIN):
-        assert_is_the_network(FusedEvaluator, potential, water_box(cell, 8), *tolerances)
+        assert_is_the_network(CppEvaluator, potential, water_box(cell, 8), *tolerances)
 
 
 @settings(max_examples=25, deadline=None)
@@ -83,14 +83,14 @@ def test_any_atoms_in_any_cell(n_atoms, seed, pbc) -> None:
     positions = 1.8 * grid + rng.normal(scale=0.15, size=(n_atoms, 3))
     cell = np.diag([side + 2.0] * 3) + rng.uniform(-1, 1, (3, 3))
     atoms = Atoms(rng.choice([1, 6, 8], n_atoms), positions, cell=cell, pbc=np.array(pbc, dtype=bool))
-    assert_is_the_network(FusedEvaluator, small_potential(), atoms, 2e-10, 1e-12)  # up to -200,000 eV
+    assert_is_the_network(CppEvaluator, small_potential(), atoms, 2e-10, 1e-12)  # up to -200,000 eV
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_threads_change_rounding_only(threads, count) -> None:
     potential = _potential(torch.float64)
     atoms = rattled(aspirin().atoms)
-    evaluate = FusedEvaluator(potential, atoms.numbers)
+    evaluate = CppEvaluator(potential, atoms.numbers)
     threads(1)
     energy, forces, virial = evaluate(atoms.positions)
     threads(count)
@@ -106,11 +106,11 @@ def test_the_same_numbers_whenever_the_neighbour_list_was_made(threads) -> None:
     threads(2)
     potential = _potential(torch.float32, 32, 8, 2)
     box = water_box(TRICLINIC, 27)
-    moving = FusedEvaluator(potential, box.numbers, box.pbc)
+    moving = CppEvaluator(potential, box.numbers, box.pbc)
     rng = np.random.default_rng(0)
     for _ in range(12):
         box.positions += rng.normal(scale=0.04, size=box.positions.shape)
-        fresh = FusedEvaluator(potential, box.numbers, box.pbc)
+        fresh = CppEvaluator(potential, box.numbers, box.pbc)
         cell = np.array(box.cell)
         kept, new = moving(box.positions, cell), fresh(box.positions, cell)
         assert kept[0] == new[0]
@@ -125,7 +125,7 @@ def test_copies_do_not_see_each_other(cell) -> None:
     copies = [rattled(base, 0.1, seed) for seed in range(4)]
     positions = np.concatenate([atoms.positions for atoms in copies])
     positions[len(base) + 3] = np.nan
-    energies, forces, _ = FusedEvaluator(potential, base.numbers, base.pbc, replicas=4)(positions, cell)
+    energies, forces, _ = CppEvaluator(potential, base.numbers, base.pbc, copies=4)(positions, cell)
     assert np.isnan(energies).tolist() == [False, True, False, False]
     for k in (0, 2, 3):
         energy, alone = potential.energy_and_forces(copies[k])
@@ -135,7 +135,7 @@ def test_copies_do_not_see_each_other(cell) -> None:
 
 def test_many_structures_in_one_call() -> None:
     potential = _potential(torch.float64, 32, 8, 2)
-    network = FusedNetwork(potential)
+    network = CppNetwork(potential)
     frames = [rattled(aspirin().atoms, seed=seed) for seed in range(7)]
     pairs = np.concatenate([all_pairs(21).numpy() + 21 * k for k in range(7)], axis=1)
     positions = np.concatenate([frame.positions for frame in frames])  # on top of each other in space
@@ -151,7 +151,7 @@ def test_many_structures_in_one_call() -> None:
 def test_forces_are_the_slope_of_the_energy() -> None:
     potential = _potential(torch.float64)
     atoms = rattled(aspirin().atoms)
-    evaluate = FusedEvaluator(potential, atoms.numbers)
+    evaluate = CppEvaluator(potential, atoms.numbers)
     direction = np.random.default_rng(0).normal(size=atoms.positions.shape)
     step = 1e-4
     (rise,) = evaluate(atoms.positions + step * direction)[0] - evaluate(atoms.positions - step * direction)[0]
@@ -161,7 +161,7 @@ def test_forces_are_the_slope_of_the_energy() -> None:
 def test_lone_atoms_have_the_energy_of_their_element() -> None:
     potential = _potential(torch.float64)
     atoms = Atoms("HCO", 20.0 * np.eye(3))
-    energy, forces, virial = FusedEvaluator(potential, atoms.numbers)(atoms.positions)
+    energy, forces, virial = CppEvaluator(potential, atoms.numbers)(atoms.positions)
     assert energy == pytest.approx(potential.energy_and_forces(atoms)[0], abs=1e-12)
     assert not forces.any() and not virial.any()
 
@@ -170,7 +170,7 @@ def test_lone_atoms_have_the_energy_of_their_element() -> None:
 def test_coordinates_that_are_not_finite_give_nan(value) -> None:
     potential = small_potential()
     for atoms in (aspirin().atoms.copy(), water_box(TRICLINIC, 27)):
-        evaluate = FusedEvaluator(potential, atoms.numbers, atoms.pbc)
+        evaluate = CppEvaluator(potential, atoms.numbers, atoms.pbc)
         cell = np.array(atoms.cell) if atoms.pbc.any() else None
         before = evaluate(atoms.positions, cell)
         broken = atoms.positions.copy()
@@ -184,7 +184,7 @@ def test_coordinates_that_are_not_finite_give_nan(value) -> None:
 
 def test_calculator_follows_its_atoms() -> None:
     potential = _potential(torch.float64, 32, 8, 2)
-    calculator = FfptCalculator(potential, kernel="fused")
+    calculator = PotentialCalculator(potential, {"backend": "cpp"})
     for atoms in (ase.build.molecule("H2O"), aspirin().atoms.copy(), water_box(TRICLINIC, 8), water_box(THIN, 8)):
         calculator.calculate(atoms, ["energy"], all_changes)
         energy, forces, stress = potential.energy_forces_stress(atoms)
@@ -205,9 +205,9 @@ def test_without_a_compiler_pytorch_does_the_work(tmp_path, monkeypatch) -> None
     try:
         assert load_kernel() == "no C++ compiler is installed (g++ or clang++)"
         potential = small_potential()
-        assert choose_kernel("auto", potential) == "torch"
-        with pytest.raises(FfptError, match="fused kernel cannot be used: no C\\+\\+ compiler"):
-            FusedNetwork(potential)
+        assert choose_backend("auto", potential).name == "torch"
+        with pytest.raises(FfptError, match="C\\+\\+ kernel cannot be used: no C\\+\\+ compiler"):
+            CppNetwork(potential)
         water = ase.build.molecule("H2O")
         water.calc = potential.calculator()
         assert water.get_potential_energy() == potential.energy_and_forces(water)[0]
@@ -237,7 +237,7 @@ def test_the_library_is_compiled_once_and_never_half_there(tmp_path, monkeypatch
         load_kernel.cache_clear()
 
 
-def _gradients(potential: Potential, evaluate, batch) -> list[torch.Tensor]:
+def _gradients(potential: NetworkPotential, evaluate, batch) -> list[torch.Tensor]:
     """Of a loss that weighs every energy and force component differently."""
     generator = torch.Generator().manual_seed(0)
     energies, forces = evaluate(*batch[:6])
@@ -268,12 +268,12 @@ def test_weight_gradients_are_those_of_autograd(threads, count, frames, sizes) -
     potential = _potential(torch.float64, *sizes).train()
     batch = FrameBatches(Dataset.from_atoms(frames), 5.0)[np.arange(len(frames))]
     expected = _gradients(potential, potential, batch)
-    fused = FusedTraining(potential)
+    fused = CppFrames(potential)
     for _ in range(2):
         for gradient, other in zip(expected, _gradients(potential, fused, batch), strict=True):
             np.testing.assert_allclose(other, gradient, rtol=0, atol=1e-12 * float(gradient.abs().max()))
     single = copy.deepcopy(potential).to(torch.float32)
-    for gradient, other in zip(expected, _gradients(single, FusedTraining(single), batch), strict=True):
+    for gradient, other in zip(expected, _gradients(single, CppFrames(single), batch), strict=True):
         np.testing.assert_allclose(other, gradient, rtol=0, atol=2e-5 * float(gradient.abs().max()))
 
 
@@ -283,7 +283,7 @@ def test_gradients_of_flat_weights_are_those_of_the_weights() -> None:
     batch = FrameBatches(Dataset.from_atoms(MOLECULES), 5.0)[np.arange(5)]
     expected = _gradients(potential, potential, batch)
     flat = FlatWeights(potential.network)
-    _gradients(potential, FusedTraining(potential, flat.tensor), batch)
+    _gradients(potential, CppFrames(potential, flat.tensor), batch)
     assert flat.tensor.grad is not None
     for gradient, other in zip(expected, flat.parts(flat.tensor.grad), strict=True):
         np.testing.assert_allclose(other, gradient, rtol=0, atol=1e-12 * float(gradient.abs().max()))
@@ -291,7 +291,7 @@ def test_gradients_of_flat_weights_are_those_of_the_weights() -> None:
 
 def test_an_unknown_element_is_refused_by_the_kernel_itself() -> None:
     potential = _potential(torch.float64, 32, 8, 2)
-    network, pairs = FusedNetwork(potential), np.zeros((2, 0), dtype=np.int64)
+    network, pairs = CppNetwork(potential), np.zeros((2, 0), dtype=np.int64)
     unknown = max(potential.elements) + 1
     for number in (0, unknown, -1, 200):
         structures = Structures(np.array([number]), np.zeros((1, 3)), pairs)
@@ -306,7 +306,7 @@ def test_gradients_do_not_depend_on_what_is_kept_of_the_evaluation(threads, monk
     potential = _potential(torch.float64, 32, 8, 2).train()
     batch = FrameBatches(Dataset.from_atoms(frames), 5.0)[np.arange(len(frames))]
     other = FrameBatches(Dataset.from_atoms(MOLECULES[::-1]), 5.0)[np.arange(5)]
-    fused = FusedTraining(potential)
+    fused = CppFrames(potential)
     weights = weights_of(potential.network)
 
     def gradients(between=lambda: None) -> list[torch.Tensor]:
@@ -332,7 +332,7 @@ def test_gradients_do_not_depend_on_what_is_kept_of_the_evaluation(threads, monk
 def test_training_follows_its_weights() -> None:
     potential = _potential(torch.float64, 32, 8, 2).train()
     batch = FrameBatches(Dataset.from_atoms(MOLECULES), 5.0)[np.arange(5)]
-    fused = FusedTraining(potential)
+    fused = CppFrames(potential)
     before = fused(*batch[:6])[0]
     with torch.no_grad():
         for weight in potential.parameters():
@@ -343,5 +343,5 @@ def test_training_follows_its_weights() -> None:
 
 
 def test_no_such_kernel() -> None:
-    with pytest.raises(FfptError, match="no kernel 'cuda'; there are auto, fused, triton, torch"):
-        choose_kernel("cuda", small_potential())
+    with pytest.raises(FfptError, match="no backend 'cuda'; there are triton, cpp, torch"):
+        choose_backend("cuda", small_potential())

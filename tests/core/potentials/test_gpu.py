@@ -20,16 +20,18 @@ pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA on Linu
 from network_checks import assert_is_the_network
 from openmm_models import rattled, water_box
 
-from ffpt_core import FfptError, Potential
+from ffpt_core import FfptError, NetworkPotential
 from ffpt_core.base.files import read_json
 from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM
-from ffpt_core.potentials.backends import choose_kernel, make_evaluator
-from ffpt_core.potentials.newtonnet.cpp import FusedEvaluator, load_kernel
+from ffpt_core.potentials.backends import choose_backend
+from ffpt_core.potentials.newtonnet.cpp import CppEvaluator, load_kernel
 from ffpt_core.potentials.newtonnet.network import NewtonNet
-from ffpt_core.potentials.newtonnet.triton import evaluator, kernels, why_no_triton, why_no_triton_for
+from ffpt_core.potentials.newtonnet.triton import evaluator, kernels
+from ffpt_core.potentials.newtonnet.triton.backend import TritonBackend
 from ffpt_core.potentials.newtonnet.triton.evaluator import TritonEvaluator
 from ffpt_core.potentials.newtonnet.triton.network import SEPARATE
 from ffpt_core.potentials.newtonnet.triton.pair_list import PairList
+from ffpt_core.potentials.ordered_sums import why_no_triton
 from ffpt_core.structure.neighbours import half_list
 from ffpt_core.teachers import aspirin
 from ffpt_openmm import MDSettings, run_md
@@ -45,18 +47,18 @@ KINDS = [torch.float32] if WITH_GPU else [torch.float32, torch.float64]
 TOLERANCES = {torch.float32: (3e-6, 2e-6), torch.float64: (3e-11, 1e-13)}  # eV, of -17,500 eV; eV/Angstrom
 
 
-def _potential(dtype: torch.dtype = KINDS[-1], cutoff: float = 5.0, **sizes: int) -> Potential:
+def _potential(dtype: torch.dtype = KINDS[-1], cutoff: float = 5.0, **sizes: int) -> NetworkPotential:
     torch.manual_seed(1)
     network = NewtonNet(**{"n_features": 32, "n_basis": 20, "n_layers": 3} | sizes, cutoff=cutoff).to(dtype)
     shifts, scales = {1: -13.6, 6: -1030.0, 8: -2040.0}, {1: 0.7, 6: 1.2, 8: 1.1}
-    return Potential(network, (1, 6, 8), shifts, scales).eval().to(DEVICE)
+    return NetworkPotential(network, (1, 6, 8), shifts, scales).eval().to(DEVICE)
 
 
-def _exact(potential: Potential) -> Potential:
+def _exact(potential: NetworkPotential) -> NetworkPotential:
     return copy.deepcopy(potential).to(torch.float64)
 
 
-def _assert_is_the_network(potential: Potential, atoms: Atoms) -> None:
+def _assert_is_the_network(potential: NetworkPotential, atoms: Atoms) -> None:
     assert_is_the_network(TritonEvaluator, potential, atoms, *TOLERANCES[potential.dtype])
 
 
@@ -116,7 +118,7 @@ def test_replicas_do_not_see_each_other(periodic) -> None:
     base = water_box(TRICLINIC, 4) if periodic else ase.build.molecule("H2O")
     cell = np.array(base.cell) if periodic else None
     frames = [rattled(base, 0.1, seed=k) for k in range(3)]
-    energies, forces, _ = TritonEvaluator(potential, base.numbers, base.pbc, replicas=3)(
+    energies, forces, _ = TritonEvaluator(potential, base.numbers, base.pbc, copies=3)(
         np.concatenate([frame.positions for frame in frames]), cell
     )
     for k, frame in enumerate(frames):
@@ -138,7 +140,7 @@ def test_the_search_on_the_device_is_the_one_on_the_host(monkeypatch) -> None:
 def test_coordinates_that_are_no_numbers() -> None:
     """They make their own copy's energy NaN, and leave the other, and what follows, as they are."""
     potential, water = _potential(), ase.build.molecule("H2O")
-    evaluate = TritonEvaluator(potential, water.numbers, replicas=2)
+    evaluate = TritonEvaluator(potential, water.numbers, copies=2)
     positions = np.tile(water.positions, (2, 1))
     before = evaluate(positions)
     broken = positions.copy()
@@ -164,8 +166,8 @@ def test_the_same_as_the_kernel_of_the_cpu() -> None:
     if isinstance(reason := load_kernel(), str):
         pytest.skip(f"no fused kernel: {reason}")
     potential, atoms = _potential(), rattled(ase.build.molecule("CH3CH2OH"))
-    on_cpu = FusedEvaluator(copy.deepcopy(potential).cpu(), atoms.numbers)(atoms.positions)
-    for one, other in zip(make_evaluator("triton", potential, atoms.numbers)(atoms.positions), on_cpu, strict=True):
+    on_cpu = CppEvaluator(copy.deepcopy(potential).cpu(), atoms.numbers)(atoms.positions)
+    for one, other in zip(TritonBackend().evaluator(potential, atoms.numbers)(atoms.positions), on_cpu, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCES[potential.dtype][0])
 
 
@@ -203,7 +205,7 @@ def test_what_a_graph_records_stays_where_it_is() -> None:
     assert len(before) > 30
     moved = box.positions + np.random.default_rng(1).normal(scale=0.3, size=box.positions.shape)
     evaluate(moved, 1.01 * np.array(box.cell))
-    assert evaluate._copies.builds == 2
+    assert evaluate._atoms.builds == 2
     assert addresses() == before
     assert evaluate._recorded._network.forces_at % SEPARATE == 0
 
@@ -217,39 +219,40 @@ def test_they_compile_for_a_gpu_that_is_not_here(tmp_path) -> None:
     found = subprocess.run([sys.executable, script, "80"], env=environment, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr[-2000:]
     sizes = dict(line.rsplit(": ", 1) for line in found.stdout.splitlines())
-    assert {name.split()[0] for name in sizes} == set(kernels.__all__)
+    assert {name.split()[0] for name in sizes} == {*kernels.__all__, "rows_added"}
     assert min(map(int, sizes.values())) > 1000
 
 
-def test_in_openmm_units() -> None:
+def test_in_openmm_units(monkeypatch) -> None:
     potential, atoms = _potential(), rattled(ase.build.molecule("H2O"))
-    energies, forces = evaluation(potential, atoms.numbers.tolist(), kernel="triton")(atoms.positions / 10, None)
+    monkeypatch.setattr("ffpt_core.potentials.network_potential.choose_backend", lambda *_: TritonBackend())
+    energies, forces = evaluation(potential, atoms.numbers.tolist())(atoms.positions / 10, None)
     energy, expected = _exact(potential).energy_and_forces(atoms)
     assert energies[0] == pytest.approx(energy / KJ_PER_MOL, abs=100 * TOLERANCES[potential.dtype][0])
     np.testing.assert_allclose(forces, expected / KJ_PER_MOL_NM, rtol=0, atol=1000 * TOLERANCES[potential.dtype][1])
 
 
 def test_what_they_cannot_do_is_said() -> None:
-    assert "power of two from 32 on, not 40" in why_no_triton_for(_potential(n_features=40))
-    assert "not 16" in why_no_triton_for(_potential(n_features=16))
-    with pytest.raises(FfptError, match=r"Triton kernels cannot be used: .*not 40"):
-        TritonEvaluator(_potential(n_features=40), [1, 8])
+    assert "power of two from 32 on, not 40" in TritonBackend().why_not(_potential(n_features=40))
+    assert "not 16" in TritonBackend().why_not(_potential(n_features=16))
+    with pytest.raises(FfptError, match=r"backend triton cannot be used: .*not 40"):
+        _potential(n_features=40).evaluator([1, 8], backend="triton")
     with pytest.raises(FfptError, match="does not know N"):
-        TritonEvaluator(_potential(), [7])
+        _potential().evaluator([7], backend="triton")
     if not WITH_GPU:
-        assert choose_kernel("auto", _potential(torch.float32)) in ("fused", "torch")
+        assert choose_backend("auto", _potential(torch.float32)).name in ("cpp", "torch")
         assert why_no_triton(torch.device("meta"))
 
 
 @needs_gpu
 def test_a_gpu_takes_them_by_itself() -> None:
     potential = _potential()
-    assert choose_kernel("auto", potential) == "triton"
-    assert choose_kernel("auto", _exact(potential)) == "torch"
+    assert choose_backend("auto", potential).name == "triton"
+    assert choose_backend("auto", _exact(potential)).name == "torch"
     atoms = rattled(aspirin().atoms)
     atoms.calc = potential.calculator()
     np.testing.assert_allclose(atoms.get_forces(), potential.energy_and_forces(atoms)[1], atol=2e-6)
-    assert atoms.calc.kernel == "triton"
+    assert isinstance(potential.evaluator(atoms.numbers), TritonEvaluator)
 
 
 @needs_gpu

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.potentials.newtonnet.network import RadialBasis
 from ffpt_core.potentials.pair_index import unordered
 from ffpt_core.structure.pairs import all_pairs
@@ -41,7 +41,7 @@ def test_energy_is_invariant_and_forces_turn_along(atoms: Atoms, seed: int) -> N
     np.testing.assert_allclose(np.cross(atoms.positions, forces).sum(0), 0, atol=1e-9)
 
 
-def test_forces_are_minus_the_gradient(potential: Potential, ethanol: Atoms) -> None:
+def test_forces_are_minus_the_gradient(potential: NetworkPotential, ethanol: Atoms) -> None:
     _, forces = potential.energy_and_forces(ethanol)
     step = 1e-4
     for index in np.ndindex(forces.shape):
@@ -53,7 +53,7 @@ def test_forces_are_minus_the_gradient(potential: Potential, ethanol: Atoms) -> 
         assert forces[index] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=2e-7)
 
 
-def test_hand_written_gradient_is_that_of_autograd(potential: Potential, ethanol: Atoms) -> None:
+def test_hand_written_gradient_is_that_of_autograd(potential: NetworkPotential, ethanol: Atoms) -> None:
     numbers, pairs = torch.tensor(ethanol.numbers), all_pairs(len(ethanol))
     positions = torch.tensor(ethanol.positions)
     displacements = (positions[pairs[0]] - positions[pairs[1]]).requires_grad_()
@@ -89,14 +89,14 @@ def test_gradient_of_a_force_loss_is_right(ethanol: Atoms) -> None:
         assert expected == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-5, abs=1e-7), name
 
 
-def test_far_molecules_do_not_feel_each_other(potential: Potential, ethanol: Atoms) -> None:
+def test_far_molecules_do_not_feel_each_other(potential: NetworkPotential, ethanol: Atoms) -> None:
     other = Atoms("OH", [[0, 0, 0], [0, 0.3, 0.9]])
     alone = potential.energy_and_forces(ethanol)[0] + potential.energy_and_forces(other)[0]
     other.positions += [30.0, 0, 0]
     assert potential.energy_and_forces(ethanol + other)[0] == pytest.approx(alone, abs=1e-9)
 
 
-def test_energy_and_forces_are_smooth_at_the_cutoff(potential: Potential) -> None:
+def test_energy_and_forces_are_smooth_at_the_cutoff(potential: NetworkPotential) -> None:
     def at(distance: float) -> tuple[float, np.ndarray]:
         return potential.energy_and_forces(Atoms("OH", [[0, 0, 0], [0, 0, distance]]))
 
@@ -125,7 +125,7 @@ def test_radial_basis_is_the_formula_of_the_paper() -> None:
     torch.testing.assert_close(slopes, numeric, rtol=1e-6, atol=1e-6)
 
 
-def test_a_batch_gives_what_its_frames_give_alone(potential: Potential, ethanol: Atoms) -> None:
+def test_a_batch_gives_what_its_frames_give_alone(potential: NetworkPotential, ethanol: Atoms) -> None:
     from ffpt_core.datasets import Dataset
     from ffpt_core.training import predict
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ffpt_core.potentials import pair_index
-from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.network_potential import NetworkPotential
 from ffpt_core.potentials.newtonnet.network import NewtonNet
-from ffpt_core.potentials.newtonnet.triton import why_no_triton
+from ffpt_core.potentials.ordered_sums import why_no_triton
 from ffpt_core.potentials.pair_index import add_pairs, at_pairs, ordered, sum_by_owner, unordered
 from ffpt_core.structure.pairs import all_pairs
 
@@ -70,7 +70,7 @@ def test_a_potential_and_the_gradient_of_a_loss(monkeypatch: pytest.MonkeyPatch)
     """Two frames of five atoms, one atom of them alone: energies, forces, and all gradients of the weights."""
     torch.manual_seed(0)
     network = NewtonNet(n_features=32, n_basis=6, n_layers=3, cutoff=4.0).double()
-    potential = Potential(network, [1, 8]).to(DEVICE)
+    potential = NetworkPotential(network, [1, 8]).to(DEVICE)
     one = all_pairs(4, DEVICE)
     pairs = torch.cat([one, one + 5], dim=1)
     numbers, frames = torch.tensor([8, 1, 1, 8, 1] * 2, device=DEVICE), torch.arange(10, device=DEVICE) // 5

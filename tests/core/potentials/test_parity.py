@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 
 from ffpt_core import reference
-from ffpt_core.potentials.ase import FfptCalculator
+from ffpt_core.potentials.ase import PotentialCalculator
 from ffpt_core.potentials.newtonnet.cpp import load_kernel
 
 PARITY = Path(__file__).parents[4] / "shared" / "parity"
@@ -39,7 +39,7 @@ def test_energies_and_forces_match_the_reference(fixture: dict[str, np.ndarray],
             cell=fixture[f"{name}/cell"],
             pbc=fixture[f"{name}/pbc"],
         )
-        atoms.calc = FfptCalculator(potential, kernel)
+        atoms.calc = PotentialCalculator(potential, {"backend": kernel})
         energy, forces = atoms.get_potential_energy(), atoms.get_forces()
         assert energy == pytest.approx(float(fixture[f"{name}/energy"]), rel=0, abs=1e-9), name
         np.testing.assert_allclose(forces, fixture[f"{name}/forces"], rtol=0, atol=1e-8, err_msg=name)

@@ -15,8 +15,8 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from conftest import small_potential
 
-from ffpt_core import FfptError, Potential, load
-from ffpt_core.potentials.ase import FfptCalculator
+from ffpt_core import FfptError, NetworkPotential, load
+from ffpt_core.potentials.ase import PotentialCalculator
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -34,7 +34,7 @@ def test_a_saved_potential_comes_back_whole(tmp_path: Path, ethanol: Atoms, dtyp
     assert [path.name for path in tmp_path.iterdir()] == ["p.pt"]
 
 
-def test_files_that_are_not_ours_are_refused(tmp_path: Path, potential: Potential) -> None:
+def test_files_that_are_not_ours_are_refused(tmp_path: Path, potential: NetworkPotential) -> None:
     path = tmp_path / "p.pt"
     potential.save(path)
     whole = path.read_bytes()
@@ -67,7 +67,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not flag.exists()
 
 
-def test_a_newer_format_says_so(tmp_path: Path, potential: Potential, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_format_says_so(tmp_path: Path, potential: NetworkPotential, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ffpt_core.potentials.network_potential.FORMAT_VERSION", 99)
     potential.save(tmp_path / "p.pt")
     monkeypatch.undo()
@@ -75,15 +75,15 @@ def test_a_newer_format_says_so(tmp_path: Path, potential: Potential, monkeypatc
         load(tmp_path / "p.pt")
 
 
-def test_unknown_elements_and_positions_are_refused(potential: Potential) -> None:
+def test_unknown_elements_and_positions_are_refused(potential: NetworkPotential) -> None:
     with pytest.raises(FfptError, match="does not know S; it knows H, C, N, O"):
         potential.energy_and_forces(ase.build.molecule("SO2"))
     with pytest.raises(FfptError, match="not finite"):
         potential.energy_and_forces(Atoms("OH", [[0, 0, 0], [0, 0, np.nan]]))
 
 
-def test_ase_calculator(potential: Potential, ethanol: Atoms) -> None:
-    ethanol.calc = FfptCalculator(potential, kernel="torch")
+def test_ase_calculator(potential: NetworkPotential, ethanol: Atoms) -> None:
+    ethanol.calc = PotentialCalculator(potential, {"backend": "torch"})
     energy, forces = potential.energy_and_forces(ethanol)
     assert ethanol.get_potential_energy() == energy == ethanol.get_potential_energy(force_consistent=True)
     np.testing.assert_array_equal(ethanol.get_forces(), forces)
@@ -91,12 +91,12 @@ def test_ase_calculator(potential: Potential, ethanol: Atoms) -> None:
         ethanol.get_stress()
     ethanol.set_cell([12, 12, 12])
     ethanol.pbc = True
-    ethanol.calc = FfptCalculator(potential, kernel="torch")
+    ethanol.calc = PotentialCalculator(potential, {"backend": "torch"})
     stress = potential.energy_forces_stress(ethanol)[2]
     np.testing.assert_allclose(ethanol.get_stress(voigt=False), stress, atol=1e-14)
 
 
-def test_rescaling_changes_no_energy(potential: Potential, ethanol: Atoms) -> None:
+def test_rescaling_changes_no_energy(potential: NetworkPotential, ethanol: Atoms) -> None:
     energy, forces = potential.energy_and_forces(ethanol)
     scale = potential.scales[6].item()
     potential.rescale(0.1)

@@ -17,7 +17,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 from ase.calculators.emt import EMT
 
 import ffpt_core.sampling.labelling_chunks as chunks
-from ffpt_core import Potential
+from ffpt_core import NetworkPotential
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.runs import Parts
 from ffpt_core.datasets import Dataset, write
@@ -159,7 +159,7 @@ def test_a_teacher_labels_as_rattling_does() -> None:
     assert out.level == "GAFF-2.11"
 
 
-def test_a_potential_labels(potential: Potential, tmp_path: Path) -> None:
+def test_a_potential_labels(potential: NetworkPotential, tmp_path: Path) -> None:
     potential.save(tmp_path / "model.pt")
     data = water_frames(5)
     out = label(Job(data, str(tmp_path / "model.pt")), quiet=True)

@@ -12,7 +12,7 @@ from conftest import small_potential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffpt_core import FfptError, Potential
+from ffpt_core import FfptError, NetworkPotential
 from ffpt_core.datasets import Dataset
 from ffpt_core.structure import neighbours, pairs
 from ffpt_core.training.batches import FramePairs
@@ -171,7 +171,7 @@ def test_pairs_grow_with_the_number_of_atoms(half_list) -> None:
     assert counts[0] == counts[1] == counts[2]
 
 
-def test_cells_that_span_nothing_are_refused(potential: Potential) -> None:
+def test_cells_that_span_nothing_are_refused(potential: NetworkPotential) -> None:
     flat = np.array([[5.0, 0, 0], [0, 5.0, 0], [5.0, 5.0, 0]])
     positions = np.array([[0.0, 0, 0], [1, 1, 1]])
     for cell, pbc in ((None, [True] * 3), (np.zeros((3, 3)), [True, False, False]), (flat, [True] * 3)):
@@ -215,7 +215,7 @@ def test_energy_of_a_cell_is_that_of_its_supercell(name: str) -> None:
     np.testing.assert_allclose(big_forces, np.tile(forces, (6, 1)), atol=1e-9)
 
 
-def test_wrapping_changes_nothing(potential: Potential) -> None:
+def test_wrapping_changes_nothing(potential: NetworkPotential) -> None:
     cell = CELLS["triclinic"]
     positions = np.random.default_rng(5).uniform(-1, 2, (8, 3)) @ cell
     atoms = Atoms("O4H4", cell=cell, pbc=True, positions=positions)
@@ -225,7 +225,7 @@ def test_wrapping_changes_nothing(potential: Potential) -> None:
     assert potential.energy_and_forces(wrapped)[0] == pytest.approx(potential.energy_and_forces(atoms)[0], abs=1e-9)
 
 
-def test_stress_is_the_derivative_in_strain(potential: Potential) -> None:
+def test_stress_is_the_derivative_in_strain(potential: NetworkPotential) -> None:
     cell = CELLS["thin and triclinic"]
     atoms = Atoms("OHC", cell=cell, pbc=True, positions=np.random.default_rng(2).uniform(0, 1, (3, 3)) @ cell)
     stress = potential.energy_forces_stress(atoms)[2]

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from ffpt_core import FfptError, Potential, load
+from ffpt_core import FfptError, NetworkPotential, load
 from ffpt_core.datasets import Dataset
 from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.potentials.newtonnet.triton import why_no_triton
@@ -51,10 +51,10 @@ def clusters(n_frames: int, periodic: bool = False, seed: int = 0) -> Dataset:
     return Dataset(bare.numbers, bare.offsets, bare.positions, energies, forces, bare.cells, bare.pbc, "random")
 
 
-def small_potential(dtype: torch.dtype = torch.float64) -> Potential:
+def small_potential(dtype: torch.dtype = torch.float64) -> NetworkPotential:
     torch.manual_seed(3)
     network = NewtonNet(n_features=16, n_basis=6, n_layers=2, cutoff=CUTOFF).to(dtype)
-    return Potential(network, [1, 8], shifts={1: -2000.0, 8: -2001.0}, scales={1: 0.8, 8: 0.9}).train()
+    return NetworkPotential(network, [1, 8], shifts={1: -2000.0, 8: -2001.0}, scales={1: 0.8, 8: 0.9}).train()
 
 
 def settings(**changes: Any) -> TrainingConfiguration:
@@ -62,12 +62,12 @@ def settings(**changes: Any) -> TrainingConfiguration:
     return make_configuration(values | {"kernel": "torch"} | changes)
 
 
-def resident(potential: Potential, batches: FrameBatches, batch_size: int) -> ResidentFrames:
+def resident(potential: NetworkPotential, batches: FrameBatches, batch_size: int) -> ResidentFrames:
     return ResidentFrames(batches, potential.shifts.cpu().numpy(), CUTOFF, batch_size, potential.device)
 
 
 def replayed(
-    potential: Potential, configuration: TrainingConfiguration, batches: FrameBatches, batch_size: int
+    potential: NetworkPotential, configuration: TrainingConfiguration, batches: FrameBatches, batch_size: int
 ) -> tuple[ReplayedTraining, Learner]:
     """Steps of a potential where it is, and what makes them."""
     learner = Learner(potential, configuration)
@@ -84,12 +84,12 @@ def run_all(steps: ReplayedTraining, learner: Learner, order: np.ndarray, batch_
             learner.begin_averages()
 
 
-def eager(potential: Potential, configuration: TrainingConfiguration, batches: FrameBatches) -> EagerSteps:
+def eager(potential: NetworkPotential, configuration: TrainingConfiguration, batches: FrameBatches) -> EagerSteps:
     return EagerSteps(Learner(potential, configuration), configuration, batches, batches)
 
 
 def ordinary_steps(
-    potential: Potential, configuration: TrainingConfiguration, batches: FrameBatches, parts: list[np.ndarray]
+    potential: NetworkPotential, configuration: TrainingConfiguration, batches: FrameBatches, parts: list[np.ndarray]
 ) -> tuple[float, list[torch.Tensor]]:
     """The same, written out once more. Returns the sum of losses, and averaged weights."""
     weights = list(potential.network.parameters())

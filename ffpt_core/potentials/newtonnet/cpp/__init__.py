@@ -4,9 +4,9 @@
 not involved: a call costs what its arithmetic costs. Without a C++ compiler everything runs through PyTorch.
 """
 
-from ffpt_core.potentials.newtonnet.cpp.evaluator import FusedEvaluator
+from ffpt_core.potentials.newtonnet.cpp.evaluator import CppEvaluator
 from ffpt_core.potentials.newtonnet.cpp.kernel import load_kernel
-from ffpt_core.potentials.newtonnet.cpp.network import FusedNetwork, Structures, chunks_of
-from ffpt_core.potentials.newtonnet.cpp.training import FusedTraining
+from ffpt_core.potentials.newtonnet.cpp.network import CppNetwork, Structures, chunks_of
+from ffpt_core.potentials.newtonnet.cpp.training import CppFrames
 
-__all__ = ["FusedEvaluator", "FusedNetwork", "FusedTraining", "Structures", "chunks_of", "load_kernel"]
+__all__ = ["CppEvaluator", "CppFrames", "CppNetwork", "Structures", "chunks_of", "load_kernel"]

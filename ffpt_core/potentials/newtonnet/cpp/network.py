@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.network import N_ATOMIC_NUMBERS
 from ffpt_core.potentials.newtonnet.cpp.kernel import load_kernel
-from ffpt_core.potentials.newtonnet.network import N_ATOMIC_NUMBERS, Interaction, NewtonNet
+from ffpt_core.potentials.newtonnet.network import Interaction, NewtonNet
+from ffpt_core.potentials.scaled_network import ScaledNetwork
 
 _ATOMS_PER_THREAD = 4
 """A thread with fewer atoms waits longer for the others than it computes."""
@@ -73,13 +74,13 @@ class _Functions(NamedTuple):
     gradient: Callable[..., Any]
 
 
-class FusedNetwork:
+class CppNetwork:
     """Energies, forces and weight gradients of a potential, computed by newtonnet.cpp on PyTorch's number of threads.
 
     The weights are copied. Calls from several threads wait for each other.
 
     Args:
-        potential: what to evaluate, in float32 or float64.
+        scaled: a NewtonNet with shifts and scales, in float32 or float64.
 
     Raises:
         FfptError: the kernel cannot be compiled here.
@@ -87,27 +88,25 @@ class FusedNetwork:
         FfptError: in all methods, an element that the potential does not know.
     """
 
-    def __init__(self, potential: Potential) -> None:
+    def __init__(self, scaled: ScaledNetwork) -> None:
         kernel = load_kernel()
         if isinstance(kernel, str):
-            raise FfptError(f"the fused kernel cannot be used: {kernel}")
-        prefix = _PRECISIONS[potential.dtype]
+            raise FfptError(f"the C++ kernel cannot be used: {kernel}")
+        prefix = _PRECISIONS[scaled.dtype]
         self._functions = _Functions(*(getattr(kernel, f"{prefix}_{name}") for name in _Functions._fields))
-        network = potential.network
+        network = cast(NewtonNet, scaled.network)
         frequencies = cast(torch.Tensor, network.radial_basis.frequencies).cpu().double().numpy().ravel()
-        if np.abs(frequencies - np.pi * np.arange(1, network.n_basis + 1)).max() > 1e-4:
-            raise FfptError("the fused kernel needs radial functions whose frequencies are multiples of pi")
         sizes = (network.n_features, network.n_basis, network.n_layers, N_ATOMIC_NUMBERS)
-        elements = np.array(potential.elements, dtype=np.int64)
+        elements = np.array(sorted(scaled.elements), dtype=np.int64)
         self._handle = self._functions.create(
             *sizes, network.cutoff, frequencies.ctypes.data, len(elements), elements.ctypes.data
         )
         if not self._handle:
             raise MemoryError
         weakref.finalize(self, self._functions.destroy, self._handle)
-        self._scales = potential.scales.cpu().numpy().copy()
+        self._scales = scaled.scales.cpu().numpy().copy()
         weights = weights_of(network)
-        self._dtype, self._sizes = potential.dtype, [weight.numel() for weight in weights]
+        self._dtype, self._sizes = scaled.dtype, [weight.numel() for weight in weights]
         self.load(weights)
 
     def load(self, weights: Sequence[torch.Tensor]) -> None:

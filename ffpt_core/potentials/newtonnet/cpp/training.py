@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ffpt_core.potentials.network_potential import Potential
-from ffpt_core.potentials.newtonnet.cpp.network import FusedNetwork, Structures, chunks_of, weights_of
+from ffpt_core.potentials.newtonnet.cpp.network import CppNetwork, Structures, chunks_of, weights_of
+from ffpt_core.potentials.newtonnet.network import NewtonNet
+from ffpt_core.potentials.scaled_network import ScaledNetwork
 
 
-class FusedTraining:
-    """Potential.forward for training on a CPU: the same arguments, results that can be differentiated once.
+class CppFrames:
+    """ScaledNetwork.forward on a CPU: the same arguments, results that can be differentiated once.
 
     Args:
-        potential: what is trained; its weights are read at every call.
+        network: what is evaluated; its weights are read at every call.
         flat: (n,) all weights one behind the other, of which those of the network are parts; results are then
             differentiated by it, and not by each of them, which takes longer.
 
@@ -25,9 +26,9 @@ class FusedTraining:
         FfptError: the kernel cannot be compiled here.
     """
 
-    def __init__(self, potential: Potential, flat: Tensor | None = None) -> None:
-        self._network = FusedNetwork(potential)
-        self._weights = weights_of(potential.network)
+    def __init__(self, network: ScaledNetwork, flat: Tensor | None = None) -> None:
+        self._network = CppNetwork(network)
+        self._weights = weights_of(cast(NewtonNet, network.network))
         self._variables = self._weights if flat is None else [flat]
         self._calls = itertools.count(1)
 
@@ -42,7 +43,7 @@ class FusedTraining:
     ) -> tuple[Tensor, Tensor]:
         """Energies without shifts, (n_frames,) eV, and forces, (n_atoms, 3) eV/Angstrom, in float64.
 
-        Args are those of Potential.forward; positions in any type.
+        Arguments are those of ScaledNetwork.forward; positions in any type.
         """
         structures = Structures(
             numbers.numpy(), positions.numpy(), pairs.numpy(), None if translations is None else translations.numpy()
@@ -57,7 +58,7 @@ class FusedTraining:
 class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, network: FusedNetwork, call: int, structures: Structures, chunks: np.ndarray, *variables: Tensor
+        ctx: Any, network: CppNetwork, call: int, structures: Structures, chunks: np.ndarray, *variables: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Energies of atoms, and forces."""
         result = network.evaluate_frames(structures, chunks, call)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.potentials.fixed_atoms import Copies
-from ffpt_core.potentials.network_potential import Potential
+from ffpt_core.potentials.fixed_atoms import FixedAtoms
+from ffpt_core.potentials.interface import ISOLATED, Periodicity, Prediction
 from ffpt_core.potentials.newtonnet.triton.network import SEPARATE, TritonNetwork
 from ffpt_core.potentials.newtonnet.triton.pair_list import PairList
-from ffpt_core.potentials.newtonnet.triton.support import why_no_triton_for
+from ffpt_core.potentials.scaled_network import ScaledNetwork
 from ffpt_core.structure.pairs import find_pairs
 
 _log = logging.getLogger(__name__)
@@ -29,61 +29,55 @@ _HOST_SEARCH_UP_TO = 1000
 class TritonEvaluator:
     """A potential for a fixed list of atoms, or for many copies of it that do not see each other, on its GPU.
 
-    Called as ffpt_core.potentials.newtonnet.cpp.FusedEvaluator, with the same results. One evaluation is one CUDA
-    graph, positions in, energies and forces out: the host starts it and waits for its end.
+    One evaluation is one CUDA graph, positions in, energies and forces out: the host starts it and waits for its end.
 
     Args:
-        potential: what to evaluate; its weights are copied.
+        network: what to evaluate, which TritonBackend.why_not has no objection to; its weights are copied.
         numbers: atomic numbers of one copy.
         pbc: in which directions of the cell the system is periodic.
-        replicas: number of copies, which share the cell.
+        copies: number of copies, which share the cell.
 
     Raises:
-        FfptError: an element that the potential does not know; the kernels cannot run here (why_no_triton_for); too
-            little memory, here and when called.
+        FfptError: too little memory, here and when called.
     """
 
     def __init__(
         self,
-        potential: Potential,
+        network: ScaledNetwork,
         numbers: Sequence[int] | np.ndarray,
-        pbc: Sequence[bool] | np.ndarray = (False,) * 3,
-        replicas: int = 1,
+        pbc: Periodicity = ISOLATED,
+        copies: int = 1,
     ) -> None:
-        if reason := why_no_triton_for(potential):
-            raise FfptError(f"the Triton kernels cannot be used: {reason}")
         find = None if len(numbers) <= _HOST_SEARCH_UP_TO else self._find
-        self._potential, self._device = potential, potential.device
-        self._copies = Copies(potential, numbers, pbc, replicas, find)
-        self.numbers = self._copies.numbers
+        self._scaled, self._device = network, network.device
+        self._atoms = FixedAtoms(network, numbers, pbc, copies, find)
+        self.numbers = self._atoms.numbers
         self._periodic = bool(np.any(pbc))
         self._recorded: _Recorded | None = None
         self._builds = 0
-        if self._copies.fixed_pairs is not None:
-            self._take(self._copies.fixed_pairs, None, 1.0)
+        if self._atoms.fixed_pairs is not None:
+            self._take(self._atoms.fixed_pairs, None, 1.0)
 
-    def __call__(
-        self, positions: np.ndarray, cell: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Evaluate. Arguments and results as those of FusedEvaluator."""
-        if self._copies.lists:
+    def __call__(self, positions: np.ndarray, cell: np.ndarray | None = None) -> Prediction:
+        """Evaluate. Arguments and result are those of ffpt_core.potentials.interface.Evaluator."""
+        if self._atoms.lists:
             self._search(positions, cell)
         assert self._recorded is not None
         atomic, forces, virial = self._recorded.run(positions, cell)
-        energies = self._copies.energies(atomic)
+        energies = self._atoms.energies(atomic)
         if not np.isfinite(positions).all():  # such an atom is in no pair, but must not pass unseen
             lost = ~np.isfinite(positions).all(axis=1)
             forces[lost], virial[:] = np.nan, np.nan
-            energies[lost.reshape(self._copies.replicas, -1).any(axis=1)] = np.nan
-        return energies, forces, virial
+            energies[lost.reshape(self._atoms.copies, -1).any(axis=1)] = np.nan
+        return Prediction(energies, forces, virial)
 
     def _search(self, positions: np.ndarray, cell: np.ndarray | None) -> None:
         """Bring the pair list on the device up to date."""
-        found = self._copies.update(positions, cell)
-        if self._copies.builds != self._builds:
+        found = self._atoms.update(positions, cell)
+        if self._atoms.builds != self._builds:
             pairs = torch.cat([self._there(some) + k * len(self.numbers) for k, (some, _) in enumerate(found)], dim=1)
             self._take(pairs, torch.cat([self._there(shifts) for _, shifts in found]), _ROOM)
-            self._builds = self._copies.builds
+            self._builds = self._atoms.builds
 
     def _there(self, array: np.ndarray | Tensor) -> Tensor:
         """On the device. A copy: vesin's arrays are read-only, which PyTorch does not have."""
@@ -99,9 +93,9 @@ class TritonEvaluator:
         n_pairs = pairs.shape[1]
         if self._recorded is None or n_pairs > self._recorded.pairs.capacity:
             self._recorded = None  # the memory of the old arrays is for the new ones
-            numbers = self._copies.all_numbers
+            numbers = self._atoms.all_numbers
             try:
-                self._recorded = _Recorded(self._potential, numbers, int(room * n_pairs), self._periodic)
+                self._recorded = _Recorded(self._scaled, numbers, int(room * n_pairs), self._periodic)
             except torch.OutOfMemoryError as error:
                 raise FfptError(
                     f"the GPU has too little memory for {len(numbers)} atoms in {n_pairs:,} pairs"
@@ -113,7 +107,7 @@ class _Recorded:
     """An evaluation on arrays of one size, recorded at its first run.
 
     Args:
-        potential: what to evaluate.
+        network: what to evaluate.
         numbers: (n_atoms,) int64, of all copies.
         capacity: pairs that there is room for.
         periodic: whether shifts and cell count.
@@ -122,12 +116,12 @@ class _Recorded:
         pairs: the pair list, to be loaded.
     """
 
-    def __init__(self, potential: Potential, numbers: np.ndarray, capacity: int, periodic: bool) -> None:
-        self._device = potential.device
+    def __init__(self, network: ScaledNetwork, numbers: np.ndarray, capacity: int, periodic: bool) -> None:
+        self._device = network.device
         self._n_atoms = len(numbers)
         self.pairs = PairList(self._n_atoms, capacity, self._device)
         self._network = TritonNetwork(
-            potential, torch.as_tensor(numbers, device=self._device), self.pairs, periodic
+            network, torch.as_tensor(numbers, device=self._device), self.pairs, periodic
         )  # fmt: skip
         inputs, outputs = self._network.inputs, self._network.outputs
         pinned = self._device.type == "cuda"  # a graph can copy from pinned memory and to it

@@ -7,11 +7,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ffpt_core.potentials.network_potential import Potential
-from ffpt_core.potentials.newtonnet.network import Interaction
+from ffpt_core.potentials.newtonnet.network import Interaction, NewtonNet
 from ffpt_core.potentials.newtonnet.triton import kernels
 from ffpt_core.potentials.newtonnet.triton.pair_list import PairList
 from ffpt_core.potentials.newtonnet.triton.weights import LayerWeights, weights_of
+from ffpt_core.potentials.scaled_network import ScaledNetwork
 
 _PAIRS, _ATOMS = 16, 4
 """Pairs and atoms of a program that multiplies: the fewest rows that a product can have (four for each atom)."""
@@ -33,7 +33,7 @@ class TritonNetwork:
     device: a CUDA graph can record it.
 
     Args:
-        potential: what to evaluate.
+        scaled: a NewtonNet with shifts and scales.
         numbers: (n_atoms,) int64, atomic numbers, of all copies.
         pairs: the pair list.
         periodic: whether shifts and cell count.
@@ -44,13 +44,13 @@ class TritonNetwork:
             on the forces, eV/Angstrom.
     """
 
-    def __init__(self, potential: Potential, numbers: Tensor, pairs: PairList, periodic: bool) -> None:
-        network, device, kind = potential.network, potential.device, potential.dtype
+    def __init__(self, scaled: ScaledNetwork, numbers: Tensor, pairs: PairList, periodic: bool) -> None:
+        network, device, kind = cast(NewtonNet, scaled.network), scaled.device, scaled.dtype
         n, capacity, f = len(numbers), pairs.capacity, network.n_features
         self._f, self._n_basis = f, network.n_basis
         self._b = 32 * -(-network.n_basis // 32)
         self._pairs, self._periodic, self._n_atoms = pairs, periodic, n
-        self._cutoff = potential.cutoff
+        self._cutoff = scaled.cutoff
         self._weights = weights_of(network, self._b)
         n_layers = len(self._weights.layers)
 
@@ -61,7 +61,7 @@ class TritonNetwork:
         self.inputs = array(SEPARATE + 3 * n, dtype=torch.float64)
         self.outputs = array(self.forces_at + 3 * n, dtype=torch.float64)
         self._virials = array(n, 9, dtype=torch.float64)
-        self._scales = potential.scales.index_select(0, numbers).to(kind)
+        self._scales = scaled.scales.index_select(0, numbers).to(kind)
         self._units, self._displacements, self._gradients = array(capacity, 3), array(capacity, 3), array(capacity, 3)
         self._distances, self._active = array(capacity), array(capacity, dtype=torch.int32)
         self._rank, self._order = array(capacity, dtype=torch.int32), array(capacity, dtype=torch.int32)

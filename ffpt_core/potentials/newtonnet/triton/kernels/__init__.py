@@ -16,7 +16,7 @@ radial functions, rounded up to a multiple of 32.
 from ffpt_core.potentials.newtonnet.triton.kernels.atoms import atoms_backward, atoms_forward, atoms_turn
 from ffpt_core.potentials.newtonnet.triton.kernels.geometry import compact, forces, geometry
 from ffpt_core.potentials.newtonnet.triton.kernels.pairs import pairs_backward, pairs_forward
-from ffpt_core.potentials.newtonnet.triton.kernels.sums import atoms_gather, atoms_gather_back, rows_added
+from ffpt_core.potentials.newtonnet.triton.kernels.sums import atoms_gather, atoms_gather_back
 
 __all__ = [
     "atoms_backward",
@@ -29,5 +29,4 @@ __all__ = [
     "geometry",
     "pairs_backward",
     "pairs_forward",
-    "rows_added",
 ]

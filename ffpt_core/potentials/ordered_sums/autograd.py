@@ -8,7 +8,7 @@ import torch
 import triton
 from torch import Tensor
 
-from ffpt_core.potentials.newtonnet.triton import kernels
+from ffpt_core.potentials.ordered_sums.kernel import rows_added
 
 _BLOCK = 16
 """Rows that a program adds up at once: an atom of aspirin is in 15 pairs."""
@@ -17,7 +17,7 @@ _COLUMNS = 128
 
 
 class AddPairs(torch.autograd.Function):
-    """See ffpt_core.potentials.pair_index.add_pairs."""
+    """ffpt_core.potentials.pair_index.add_pairs by Triton, which autograd can differentiate any number of times."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, to_first: Tensor, to_second: Tensor, *index: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ class AddPairs(torch.autograd.Function):
         sums = torch.empty_like(x, memory_format=torch.contiguous_format)
         width = x[0].numel()
         columns = min(_COLUMNS, max(16, triton.next_power_of_2(width)))
-        kernels.rows_added[len(x), triton.cdiv(width, columns)](
+        rows_added[len(x), triton.cdiv(width, columns)](
             x.contiguous(), to_first.contiguous(), to_second.contiguous(), starts, entries, sums, len(to_first), width,
             BLOCK=_BLOCK, COLUMNS=columns,
         )  # fmt: skip
@@ -39,7 +39,7 @@ class AddPairs(torch.autograd.Function):
 
 
 class AtPairs(torch.autograd.Function):
-    """See ffpt_core.potentials.pair_index.at_pairs."""
+    """ffpt_core.potentials.pair_index.at_pairs by Triton, which autograd can differentiate any number of times."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *index: Tensor) -> tuple[Tensor, Tensor]:
