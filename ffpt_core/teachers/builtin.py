@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.teachers.qforce.species import SPECIES
@@ -67,3 +68,14 @@ def load_teachers(names: Sequence[str]) -> dict[str, Teacher]:
 def aspirin() -> Teacher:
     """Aspirin with GAFF-2.11 and AM1-BCC charges; atom order of MD17, rMD17 and the sGDML CCSD data."""
     return built_in("aspirin")
+
+
+def open_teacher(name: str, arguments: dict[str, Any], device: object = None) -> Teacher:
+    """The opener of teachers for ffpt_core.potentials.sources.open_potential.
+
+    Raises:
+        FfptError: as load_teacher; or arguments, of which teachers take none.
+    """
+    if arguments:
+        raise FfptError(f"a teacher takes no {' or '.join(arguments)}")
+    return load_teacher(name)

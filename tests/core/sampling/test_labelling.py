@@ -21,9 +21,9 @@ from ffpt_core import NetworkPotential
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.runs import Parts
 from ffpt_core.datasets import Dataset, write
-from ffpt_core.potentials.sources import Resolved, get_calculator, resolve
 from ffpt_core.sampling.labelling import Job, label
 from ffpt_core.sampling.rattle import rattle, rattle_and_label
+from ffpt_core.sampling.resolved import Resolved, get_calculator, resolve
 from ffpt_core.teachers import aspirin
 
 ROOT = Path(__file__).resolve().parents[3]
