@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ffpt_core.potentials.backends import FrameEvaluation
 from ffpt_core.training.batches import FrameBatches, chunks
 from ffpt_core.training.configuration import LossConfiguration, TrainingConfiguration
 from ffpt_core.training.graphs import Recording
 from ffpt_core.training.loss import ErrorSums, weighted_loss
 from ffpt_core.training.resident import Capacity, PaddedBatch, ResidentFrames
-from ffpt_core.training.step import FrameEvaluation, Learner
+from ffpt_core.training.step import Learner
 from ffpt_core.training.steps import AT_ONCE_ON_GPU
 
 _EVALUATED_AT_ONCE = 4

@@ -22,8 +22,8 @@ def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> 
 
     The scale is a robust standard deviation of the force components, 1.4826 times their median size, so that the
     network's outputs are of order one and outliers have no say. A loaded potential gets the scale of the new data
-    too, without a change of what it computes (NetworkPotential.rescale): forces of rattled frames are several times those of
-    molecular dynamics, and steps of the optimiser count in units of the scale.
+    too, without a change of what it computes (NetworkPotential.rescale): forces of rattled frames are several times
+    those of molecular dynamics, and steps of the optimiser count in units of the scale.
     Shifts are fitted by least squares to what the network, random or not, leaves of the energies.
 
     Raises:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ffpt_core.potentials.backends import FrameEvaluation
 from ffpt_core.training.batches import Batch, FrameBatches, chunks
 from ffpt_core.training.configuration import TrainingConfiguration
 from ffpt_core.training.loss import ErrorSums, weighted_loss
-from ffpt_core.training.step import FrameEvaluation, Learner
+from ffpt_core.training.step import Learner
 
 AT_ONCE_ON_GPU = 50
 """Steps that are sent to a GPU at once; then the host looks at the loss, which makes it wait."""
