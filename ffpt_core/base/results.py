@@ -52,7 +52,7 @@ class Result:
         file: name of the file, "stability.json"; or a pattern, "*.json", for ``recognises`` to choose from.
         table: of the content of the file; it raises KeyError, TypeError, IndexError or AttributeError for content
             of another kind.
-        pictures: name and caption of each picture that may lie beside the file.
+        pictures: name and caption of each picture that may lie beside the file; "{stem}" in a name is that of the file.
         stage: where in the work it is made.
         recognises: whether the content of a file of this name is such a result.
     """
@@ -65,7 +65,17 @@ class Result:
     recognises: Callable[[Any], bool] = lambda content: True
 
 
-RESULTS: Registry[Result] = Registry("ffpt.results", "result", {})
+RESULTS: Registry[Result] = Registry(
+    "ffpt.results",
+    "result",
+    {
+        "teacher": "ffpt_core.teachers.results:TEACHER",
+        "data": "ffpt_core.datasets.results:SUMMARY",
+        "rattle": "ffpt_core.sampling.results:RATTLED",
+        "train": "ffpt_core.training.results:TRAINING",
+        "evaluate": "ffpt_core.training.results:ERRORS",
+    },
+)
 """Of all verbs but ``analyze``, whose analyses are results themselves (group ffpt.analyses)."""
 
 

@@ -1,19 +1,17 @@
-"""ffpt demo: a whole study, start to page."""
+"""``ffpt demo``: a whole study, start to page."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-STUDIES = ("aspirin", "water", "combustion")
-"""Each is a package of ffpt_core.studies with its steps, its Settings, and QUICK ones."""
-
 
 def demo(
-    study: Annotated[str, typer.Argument(help=f"Which: {', '.join(STUDIES)}.")] = "aspirin",
+    study: Annotated[
+        str, typer.Argument(help="Which: aspirin, water, combustion; or a .yaml file of your own.")
+    ] = "aspirin",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of all files.")] = Path("demo"),
     quick: Annotated[bool, typer.Option("--quick", help="A minute's worth, to see that all parts work.")] = False,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -28,13 +26,9 @@ def demo(
       ffpt demo water -o demo-water/
       ffpt demo combustion -o demo-combustion/
     """
-    from ffpt_core.base.errors import FfptError
     from ffpt_core.base.progress import console
-    from ffpt_core.studies.study import perform
+    from ffpt_core.studies.perform import perform
+    from ffpt_core.studies.study import read_study
 
-    if study not in STUDIES:
-        raise FfptError(f"no demo is called {study!r}; there are: {', '.join(STUDIES)}")
-    module = importlib.import_module(f"ffpt_core.studies.{study}")
-    settings = module.Settings(seed=seed, **(module.QUICK if quick else {}))
-    report = perform(module.steps, output.resolve(), settings)
+    report = perform(read_study(study), output.resolve(), quick, seed)
     console.print(f"open {report} in a browser")

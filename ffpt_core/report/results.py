@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from ffpt_core.analysis.registry import ANALYSES
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
 from ffpt_core.base.results import RESULTS, Result, Table, in_order
@@ -15,7 +16,7 @@ from ffpt_core.base.results import RESULTS, Result, Table, in_order
 
 def known_results() -> list[Result]:
     """All kinds of results that the installed packages know how to show, in the order of the work."""
-    return in_order(list(RESULTS.all().values()))
+    return in_order([*RESULTS.all().values(), *ANALYSES.all().values()])
 
 
 def table_of(path: Path, caption: str = "") -> Table:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ffpt_core.analysis.audit_table import costs_table
 from ffpt_core.analysis.style import save_figure
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.results import Table
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section
 from ffpt_core.report.results import side_by_side, table_of
-from ffpt_core.report.tables import costs_table
 from ffpt_core.studies.study import FINETUNED, FOLDERS, SCRATCH, Number, Part, Shown, Study
 from ffpt_core.studies.words import Words
 from ffpt_core.training.plots import plot_learning_curve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import shlex
@@ -47,8 +48,12 @@ class Command:
 
 
 def named_in(arguments: Sequence[str], files: Sequence[str]) -> tuple[str, ...]:
-    """Files that the arguments of a command name, or whose folder they name: PATH, LABEL=PATH, teacher:PATH."""
-    named = [Path(re.split("[=:]", argument)[-1]) for argument in arguments[1:]]
+    """Files that the arguments of a command name, or whose folder they name: PATH, LABEL=PATH, teacher:PATH.
+
+    The verb, and what stands behind -o, do not count.
+    """
+    given = [argument for before, argument in itertools.pairwise(arguments) if before != "-o"]
+    named = [Path(re.split("[=:]", argument)[-1]) for argument in given]
     return tuple(file for file in files if any(path == Path(file) or path in Path(file).parents for path in named))
 
 

@@ -1,55 +1,29 @@
-"""Tables of a report from the JSON files that the verbs write."""
+"""What ``ffpt metad``, ``analyze species`` and ``analyze fes`` leave in their folders, and how a page shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ffpt_core.base.results import (
-    Cell,
-    Table,
-    decimals,
-    duration,
-    milli,
-    percent,
+from ffpt_core.base.results import Cell, Result, Table, decimals, percent
+from ffpt_openmm.results import md_table
+
+
+def metadynamics_table(record: Mapping[str, Any]) -> Table:
+    """How far the replicas of a biased run came, and what its bias was."""
+    table = md_table(record)
+    rows = [[*row, record["bias"]["source"]] for row in table.rows]
+    return replace(table, columns=[*table.columns, "Bias"], rows=rows, caption="Metadynamics.")
+
+
+METADYNAMICS = Result(
+    title="Metadynamics",
+    file="run.json",
+    table=metadynamics_table,
+    stage="dynamics",
+    recognises=lambda content: isinstance(content, dict) and content.get("format") == "ffpt-md" and "bias" in content,
 )
-
-
-def training_table(results: Mapping[str, Mapping[str, Any]], caption: str = "") -> Table:
-    """Error, data and time of each potential.
-
-    Args:
-        results: the result.json of ``ffpt train`` by the label of the potential.
-        caption: None of the numbers' conditions but what they are measured on: "On 1,150 GFN2-xTB frames."
-    """
-    rows: list[list[Cell]] = []
-    for label, result in results.items():
-        errors = result.get("test") or result.get("validation") or {}
-        seconds = result.get("training_seconds")
-        rows.append(
-            [
-                label,
-                milli(errors.get("energy_mae")),
-                milli(errors.get("force_mae")),
-                result.get("train_frames"),
-                result.get("epochs"),
-                None if seconds is None else duration(seconds),
-            ]
-        )
-    columns = ["Potential", "Energy MAE (meV)", "Force MAE (meV/Å)", "Training frames", "Epochs", "Training time"]
-    return Table(columns=columns, rows=rows, caption=caption)
-
-
-def evaluation_table(evaluation: Mapping[str, Any], caption: str = "") -> Table:
-    """Errors of each potential, from the evaluate.json of ``ffpt evaluate``."""
-    names = ("energy_mae", "energy_rmse", "force_mae", "force_rmse")
-    rows = [
-        [label, *(milli(errors.get(name)) for name in names), errors.get("frames")]
-        for label, errors in evaluation["errors"].items()
-    ]
-    columns = ["Potential", "Energy MAE (meV)", "RMSE", "Force MAE (meV/Å)", "RMSE", "Test frames"]
-    level = f" Labels: {evaluation['level']}." if evaluation.get("level") else ""
-    return Table(columns=columns, rows=rows, caption=caption or f"Errors on test frames.{level}")
 
 
 def species_table(record: Mapping[str, Any], caption: str = "") -> Table:
@@ -100,3 +74,23 @@ def fes_table(record: Mapping[str, Any], caption: str = "") -> Table:
 
 def _barrier(path: Mapping[str, Any], name: str) -> str:
     return f"{'at least ' if path['is_lower_bound'] else ''}{decimals(path[name], 1)}"
+
+
+SPECIES = Result(
+    title="Molecules of a reaction",
+    file="species.json",
+    table=species_table,
+    pictures=(
+        ("species.png", "Molecules over time (a cross: stopped by a guard), and the fraction of unphysical frames."),
+    ),
+)
+
+FREE_ENERGIES = Result(
+    title="Free energies",
+    file="fes.json",
+    table=fes_table,
+    pictures=(
+        ("fes.png", "Free energy surfaces with the path of the lowest barrier."),
+        ("convergence.png", "Differences between estimates over time."),
+    ),
+)
