@@ -26,10 +26,15 @@ def md_table(record: Mapping[str, Any]) -> Table:
     return Table([*columns, "First reason"], [row], "Molecular dynamics.")
 
 
+def is_run(content: Any) -> bool:
+    """Whether a JSON file is the record of a run; that of a biased one has its bias in it."""
+    return isinstance(content, dict) and content.get("format") == "ffpt-md"
+
+
 MD = Result(
     title="Molecular dynamics",
     file="run.json",
     table=md_table,
     stage="dynamics",
-    recognises=lambda content: isinstance(content, dict) and content.get("format") == "ffpt-md" and "bias" not in content,
+    recognises=lambda content: is_run(content) and "bias" not in content,
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ffpt_core.base.results import Cell, Result, Table, decimals, percent
-from ffpt_openmm.results import md_table
+from ffpt_openmm.results import is_run, md_table
 
 
 def metadynamics_table(record: Mapping[str, Any]) -> Table:
@@ -22,7 +22,7 @@ METADYNAMICS = Result(
     file="run.json",
     table=metadynamics_table,
     stage="dynamics",
-    recognises=lambda content: isinstance(content, dict) and content.get("format") == "ffpt-md" and "bias" in content,
+    recognises=lambda content: is_run(content) and "bias" in content,
 )
 
 

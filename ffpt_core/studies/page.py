@@ -44,9 +44,7 @@ def write_page(study: Study, amounts: Mapping[str, Any], folder: Path, commands:
             for one in study.flow
         ],
         sections=[
-            _section(part, words, variables, folder)
-            for part in study.sections
-            for variables in words.each(part.each)
+            _section(part, words, variables, folder) for part in study.sections for variables in words.each(part.each)
         ],
         commands=list(commands),
     )

@@ -76,7 +76,7 @@ class _Later:
 
 
 def labelled(pattern: str, *names: str) -> str:
-    """NAME=PATH of potentials, all without names, as commands take them; a star in the pattern is the folder of each."""
+    """NAME=PATH of potentials, of all without names, as commands take them; a star stands for the folder of each."""
     return shlex.join(f"{name}={pattern.replace('*', FOLDERS[name])}" for name in names or FOLDERS)
 
 
