@@ -20,10 +20,16 @@ from ffpt_core.analysis.stability import FailureTime, stability_table, survival
 from ffpt_core.analysis.style import colours, new_figure, save_figure
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import to_json, write_json
-from ffpt_core.report import Report, build_report, render, tables
+from ffpt_core.datasets import Dataset, summary
+from ffpt_core.report import Report, build_report, render
+from ffpt_core.report.collect import collect
+from ffpt_core.report.results import side_by_side, table_of
+from ffpt_core.training.results import training_table
 from ffpt_plumed.free_energy import Basin, GridChoice, Options, Source, analyse, basin_energy
 from ffpt_plumed.free_energy.analysis import to_record as to_fes_record
+from ffpt_plumed.free_energy.results import fes_table
 from ffpt_plumed.reactions.records import reaction
+from ffpt_plumed.reactions.results import species_table
 from ffpt_plumed.reactions.species import SpeciesCount
 from ffpt_plumed.reactions.species_runs import ReplicaSpecies, Stop, to_record
 from ffpt_plumed.text.tables import Table
@@ -191,8 +197,11 @@ def test_tables_have_the_numbers_of_the_files(audits: list[dict[str, Any]], stab
     row = stability_table(stability).rows[0]
     assert row[:4] == ["scratch", "1 of 2", "3.25", "13.2"]
     assert row[5] == "bond C4-H18 is 1.72 Å, reference 1.09 Å"
-    result = {"test": {"energy_mae": 0.00641, "force_mae": 0.0224}, "train_frames": 950, "epochs": 530}
-    trained = tables.training_table({"scratch": result | {"training_seconds": 5400.0}}, "On CCSD frames.")
+    errors = {"energy_mae": 0.00641, "force_mae": 0.0224, "frames": 1150}
+    result = {"test": errors, "train_frames": 950, "epochs": 530, "training_seconds": 5400.0}
+    trained = training_table(result)
+    assert trained.caption == "Errors on 1,150 test frames."
+    trained = side_by_side("Potential", {"scratch": trained}, "On CCSD frames.")
     assert trained.rows == [["scratch", "6.4", "22.4", 950, 530, "90 min"]]
 
 
@@ -200,7 +209,7 @@ def test_table_of_molecules() -> None:
     names = np.array(["HO2"] * 6 + ["H + O2"] * 3 + ["O + OH"])
     count = SpeciesCount(names, frozenset({"HO2", "H + O2"}), 0.5 * np.arange(1, 11))
     stopped = ReplicaSpecies("run/0", count, Stop(5.0, "two atoms collide"))
-    table = tables.species_table(plain(to_record(reaction(9), {"scratch": [stopped]})))
+    table = species_table(plain(to_record(reaction(9), {"scratch": [stopped]})))
     assert table.rows == [["scratch", 10, "HO2 60 %, H + O2 30 %, O + OH 10 %", "10 %", "5.00", "1 of 1"]]
     assert "H + O2 -> HO2" in table.caption
 
@@ -219,7 +228,7 @@ def test_table_of_free_energies(distance: float, barrier: str, tmp_path: Path) -
     options = Options(temperature=300.0, grid=grid, basins=basins, estimates=2)
     surface = analyse(Source((tmp_path / "HILLS",)), options)
     surfaces = {"tuned": to_fes_record(surface, options, 1.0)}
-    table = tables.fes_table(plain({"unit": "kJ/mol", "within": 40.0, "surfaces": surfaces}))
+    table = fes_table(plain({"unit": "kJ/mol", "within": 40.0, "surfaces": surfaces}))
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert row["Potential"] == "tuned" and row["Hills"] == 3 and row["Time (ps)"] == "2.0"
     assert row["Minimum"] == "x 0.00"
@@ -279,3 +288,58 @@ def test_pictures_of_unknown_kind_are_refused(tmp_path: Path) -> None:
         save_figure(figure, tmp_path / "a.txt")
     save_figure(figure, tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+
+
+def test_results_of_all_packages_are_shown_in_the_order_of_the_work(tmp_path: Path) -> None:
+    """Each owner's table, of files as the verbs write them; learning curves also of a training that goes on."""
+    errors = {"energy_mae": 0.00641, "force_mae": 0.0224, "frames": 1150}
+    trained = {"validation": errors, "test": None, "train_frames": 950, "epochs": 530}
+    replicas = [
+        {"status": "finished", "time_ps": 10.0, "reason": ""},
+        {"status": "failed", "time_ps": 2.5, "reason": "bond C4-H18 is 1.72 A"},
+    ]
+    run = {
+        "format": "ffpt-md",
+        "settings": {"temperature": 300.0, "friction": 2.0, "length": 10.0},
+        "potential": {"source": "tuned/potential.pt"},
+        "replicas": replicas,
+    }
+    write_json(tmp_path / "metad" / "run.json", run | {"bias": {"source": "reaction 9"}})
+    write_json(tmp_path / "md" / "run.json", run)
+    write_json(tmp_path / "tuned" / "result.json", trained)
+    rattled = {"level": "GAFF-2.11", "frames": 1000, "sigma_A": 0.2, "sigma_min_A": 0.0, "temperature_K": 800.0}
+    write_json(tmp_path / "rattled.json", rattled | {"seconds": 6.0, "frames_per_second": 167.0})
+    write_json(
+        tmp_path / "teacher" / "teacher.json", {"level": "GAFF-2.11", "name": "aspirin", "charges_e": [0.0] * 21}
+    )
+    dataset = Dataset.from_atoms([molecule("H2O")])
+    write_json(tmp_path / "info.json", {"file": "water.npz", **summary(dataset).to_dict()})
+    write_json(tmp_path / "settings.json", {"seed": 0})  # nobody's
+    figure, _ = new_figure()
+    for name in ("rattled.png", "tuned/learning_curve.png", "scratch/learning_curve.png"):
+        save_figure(figure, tmp_path / name)
+
+    report = collect(tmp_path)
+    sections = {section.title: section for section in report.sections}
+    assert list(sections) == [
+        "Teachers", "Data sets", "Rattled frames", "Training", "Molecular dynamics", "Metadynamics"
+    ]  # fmt: skip
+    assert [one.path for one in sections["Rattled frames"].figures] == ["rattled.png"]
+    assert [one.path for one in sections["Training"].figures] == [
+        "scratch/learning_curve.png", "tuned/learning_curve.png"
+    ]  # fmt: skip
+    assert sections["Training"].tables[0].rows == [["6.4", "22.4", 950, 530, None]]
+    assert sections["Training"].tables[0].caption == "Errors on 1,150 validation frames. (`tuned`)"
+    assert sections["Teachers"].tables[0].rows == [["GAFF-2.11", "aspirin", None, 21]]
+    assert sections["Data sets"].tables[0].rows[0][:4] == ["water.npz", 1, "3", "H2O (1)"]
+    assert sections["Rattled frames"].tables[0].rows == [["GAFF-2.11", 1000, "0 to 0.2", 800.0, "6 s"]]
+    expected = ["tuned/potential.pt", "300", "10", 2, "12.5", "1 of 2", "2.50 ps: bond C4-H18 is 1.72 Å"]
+    assert sections["Molecular dynamics"].tables[0].rows == [expected]
+    assert sections["Metadynamics"].tables[0].rows == [[*expected, "reaction 9"]]
+    assert [link.path for link in sections["Metadynamics"].files] == ["metad/run.json"]
+
+
+def test_files_that_nobody_knows_have_no_table(tmp_path: Path) -> None:
+    write_json(tmp_path / "settings.json", {"seed": 0})
+    with pytest.raises(FfptError, match=r"settings\.json is no result of ffpt"):
+        table_of(tmp_path / "settings.json")
