@@ -80,8 +80,6 @@ def list_(
     Example:
       ffpt data list
     """
-    import dataclasses
-
     from rich.console import Console
     from rich.table import Table
 
@@ -90,7 +88,7 @@ def list_(
 
     folder = cache_folder()
     if json:
-        typer.echo(to_json([dataclasses.asdict(record) for record in RECORDS.values()]), nl=False)
+        typer.echo(to_json([record.model_dump() for record in RECORDS.values()]), nl=False)
         return
     table = Table(caption=f"kept in {folder} (choose another with FFPT_DATA)", caption_justify="left")
     for heading, justify in (("name", "left"), ("frames", "right"), ("level", "left"), ("checksum", "left")):
@@ -99,7 +97,7 @@ def list_(
     for record in RECORDS.values():
         checksum = "published" if record.checksum else "at first use"
         here = "yes" if (folder / record.filename).exists() else ""
-        table.add_row(record.name, f"{record.frames:,}", record.level, checksum, here)
+        table.add_row(record.name, f"{record.frames:,}" if record.frames else "", record.level, checksum, here)
     Console().print(table)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.notes import notes
+from ffpt_core.cli.reading import EnergyKey, EnergyUnit, First, ForcesKey, Last, LengthUnit, Level, Stride, reading
 
 if TYPE_CHECKING:
     from ffpt_core.datasets import Dataset
@@ -32,6 +34,14 @@ def evaluate(
     batch_size: Annotated[
         Optional[int], typer.Option(help="Frames evaluated at once. Default: what suits CPU or GPU.")
     ] = None,
+    energy_unit: EnergyUnit = None,
+    length_unit: LengthUnit = None,
+    level: Level = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    first: First = 0,
+    last: Last = None,
+    stride: Stride = 1,
 ) -> None:
     """Compare energies and forces of potentials with labels: a table, JSON and a parity picture.
 
@@ -48,7 +58,18 @@ def evaluate(
     from ffpt_core.training.evaluation import Errors, errors_by, errors_of, predict
     from ffpt_core.training.plots import plot_parity
 
-    dataset = _part(read(data), split, part)
+    options = reading(
+        energy_unit=energy_unit,
+        length_unit=length_unit,
+        level=level,
+        energy_key=energy_key,
+        forces_key=forces_key,
+        first=first,
+        last=last,
+        stride=stride,
+    )
+    with notes():
+        dataset = _part(read(data, options), split, part)
     names = [name for name, labels in dataset.groups.items() if len(set(labels)) <= _MOST_ROWS] if by is None else by
     predictions = {name: predict(load(path), dataset, batch_size) for name, path in labelled_once(models).items()}
     errors = {name: errors_of(dataset, *predicted) for name, predicted in predictions.items()}

@@ -11,10 +11,15 @@ import typer
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import console
+from ffpt_core.cli.notes import notes
+from ffpt_core.cli.reading import EnergyUnit, First, Last, LengthUnit, Stride, Topology, reading
 
 
 def label(
-    frames: Annotated[Path, typer.Argument(help="Frames: extended XYZ or npz; labels in it are not looked at.")],
+    frames: Annotated[
+        Path,
+        typer.Argument(help="Data set, run folder or trajectory; labels in it are not looked at."),
+    ],
     calculator: Annotated[
         str,
         typer.Option("--calculator", help="tblite:GFN2-xTB, pyscf:PBE/def2-svp, teacher:FOLDER, a .pt file, ase:NAME."),
@@ -24,8 +29,12 @@ def label(
     multiplicity: Annotated[int, typer.Option(min=1, help="2S + 1 (tblite, pyscf).")] = 1,
     jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes; default: one per core.")] = None,
     skip_failed: Annotated[bool, typer.Option("--skip-failed", help="Leave out frames that fail.")] = False,
-    length_unit: Annotated[Optional[str], typer.Option(help="Length unit of FRAMES: Angstrom, nm, bohr.")] = None,
-    energy_unit: Annotated[Optional[str], typer.Option(help="Energy unit of its labels, if asked for.")] = None,
+    length_unit: LengthUnit = None,
+    energy_unit: EnergyUnit = None,
+    topology: Topology = None,
+    first: First = 0,
+    last: Last = None,
+    stride: Stride = 1,
 ) -> None:
     """Label frames with a calculator, in parallel.
 
@@ -35,8 +44,9 @@ def label(
     Every process has one thread; with --jobs 1 set OMP_NUM_THREADS for more.
 
     \b
-    Example:
+    Examples:
       ffpt label frames.xyz -o gfn2.npz --calculator tblite:GFN2-xTB --jobs 2
+      ffpt label run/ -o gfn2.npz --calculator tblite:GFN2-xTB --first 100 --stride 50
     """
     # Small molecules gain nothing from threads, and on a busy machine threads that wait for each other lose
     # orders of magnitude. The libraries of tblite and pyscf read this when they are loaded, below.
@@ -52,10 +62,13 @@ def label(
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
     parts = Parts(output)
     continued = parts.begun
-    with warnings.catch_warnings():
+    options = reading(
+        length_unit=length_unit, energy_unit=energy_unit, topology=topology, first=first, last=last, stride=stride
+    )
+    with notes():
         # The reader says that there are no labels; that is why they are made here.
         warnings.filterwarnings("ignore", message=".*no (energies|forces) found", category=DatasetWarning)
-        data = read(frames, length_unit=length_unit, energy_unit=energy_unit)
+        data = read(frames, options)
     work = Job(data, calculator, charge, multiplicity, skip_failed)
     if continued:
         console.print(f"continuing with what is in {parts.folder}", highlight=False)

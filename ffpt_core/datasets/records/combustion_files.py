@@ -24,11 +24,9 @@ ADDRESS = "https://raw.githubusercontent.com/THGLab/H2COMBUSTION_DATA/HEAD/"
 PAPER = "Guan et al., Sci. Data 9, 215 (2022), doi 10.1038/s41597-022-01330-5; data: doi 10.34974/0jr1-pb24"
 FOLDER = "h2combustion"
 
-UNKNOWN = -1
-
-# Frames of each published file: (irc, nm, aimd); 0 = there is none.
+# Frames of each published file: (irc, nm, aimd); 0: there is none, None: not published.
 _FRAMES = {
-    "01": (58, 3248, 10_000), "02": (29, 1624, 10_000), "03": (363, UNKNOWN, 10_000), "04": (51, 4284, 10_000),
+    "01": (58, 3248, 10_000), "02": (29, 1624, 10_000), "03": (363, None, 10_000), "04": (51, 4284, 10_000),
     "05": (53, 0, 0), "06a": (71, 0, 0), "06b": (71, 0, 0), "07": (71, 0, 0), "08": (137, 5753, 10_000),
     "09": (60, 2520, 10_000), "10": (58, 4872, 10_000), "11": (94, 7896, 10_000), "12": (100, 8400, 19_953),
     "13": (51, 6426, 10_000), "14": (71, 11_928, 10_000), "15": (105, 8820, 10_000), "16": (81, 10_206, 10_000),
@@ -92,5 +90,5 @@ def fetch_combustion(
 
 def _check_frames(record: DataRecord, path: Path) -> None:
     frames = len(load_arrays(path, names=("E",)).get("E", ()))
-    if record.frames != UNKNOWN and frames != record.frames:
+    if record.frames is not None and frames != record.frames:
         raise FfptError(f"{path} has {frames} frames, the published file has {record.frames}: delete it to try again")

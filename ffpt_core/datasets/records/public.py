@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import ENERGY_UNITS, LENGTH_UNITS
 from ffpt_core.datasets.formats import fu_water
+from ffpt_core.datasets.options import unit_factor
 
 SGDML = "https://sgdml.org/secure_proxy.php?file=data/npz/"
 QUANTUM_MACHINE = "http://www.quantum-machine.org/gdml/data/npz/"
@@ -20,40 +24,41 @@ SGDML_PAPER = "Chmiela et al., Nat. Commun. 9, 3887 (2018), doi 10.1038/s41467-0
 CORRELATED = "consecutive frames of one trajectory: its authors advise against training on more than 1,000"
 
 
-@dataclass(frozen=True)
-class DataRecord:
+class DataRecord(BaseModel):
     """One data set to download.
 
-    Attributes:
-        name: what the user calls it.
-        title: what it is.
-        filename: of the file in the cache folder.
-        urls: where it is, in the order to try.
-        checksum: "sha256:..." or "md5:..." as published; None where none is published.
-        frames: how many it holds.
-        level: level of theory of the labels.
-        citation: the paper to cite.
-        licence: as its source states it.
-        member: name of the data set within the file, where that is a zip archive.
-        note: what to know before using it.
-        energy_unit, length_unit: of the file.
-        convert: what the user must run to make a file that can be read of it; "" where it can be read.
+    Raises:
+        pydantic.ValidationError: a field that is missing, unknown or not what its description says.
     """
 
-    name: str
-    title: str
-    filename: str
-    urls: tuple[str, ...]
-    checksum: str | None
-    frames: int
-    level: str
-    citation: str
-    licence: str
-    member: str | None = None
-    note: str = ""
-    energy_unit: str = "kcal/mol"
-    length_unit: str = "Angstrom"
-    convert: str = ""
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^\S.*\S$", description="what the user calls it")
+    title: str = Field(min_length=1, description="what it is")
+    filename: str = Field(pattern=r"^[\w.-]+\.(npz|npy|zip)$", description="of the file in the cache folder")
+    urls: tuple[Annotated[str, Field(pattern="^https?://")], ...] = Field(
+        min_length=1, description="where it is, in the order to try"
+    )
+    checksum: str | None = Field(
+        pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$", description="as published; None where none is published"
+    )
+    frames: int | None = Field(gt=0, description="how many it holds; None where its source does not say")
+    level: str = Field(min_length=1, description="level of theory of the labels")
+    citation: str = Field(min_length=1, description="the paper to cite")
+    licence: str = Field(min_length=1, description="as its source states it")
+    member: str | None = Field(None, description="name of the data set within the file, where that is a zip archive")
+    note: str = Field("", description="what to know before using it")
+    energy_unit: str = Field("kcal/mol", description="of the file")
+    length_unit: str = Field("Angstrom", description="of the file")
+    convert: str = Field("", description="what makes a file that can be read of it; empty where it can be read")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        unit_factor(self.energy_unit, ENERGY_UNITS, "energy")
+        unit_factor(self.length_unit, LENGTH_UNITS, "length")
+        if self.filename.endswith(".zip") != (self.member is not None):
+            raise FfptError(f"{self.name}: a zip archive, and nothing else, has a member")
+        return self
 
 
 # The file server names no checksums: what arrives first is recorded and compared ever after.

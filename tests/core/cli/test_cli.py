@@ -17,7 +17,7 @@ from dataset_examples import morse_frames
 
 from ffpt_core import FfptError
 from ffpt_core.cli.main import ORDER, main, make_app
-from ffpt_core.datasets import write
+from ffpt_core.datasets import read, write, write_extxyz
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +121,32 @@ def test_evaluate_writes_data_and_picture(tmp_path: Path) -> None:
     assert errors["frames"] == 8
     assert errors["energy_mae"] > 1000  # the random potential has another zero
     assert (tmp_path / "evaluate.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_reads_with_the_options_of_data_convert(tmp_path: Path) -> None:
+    from ffpt_core.base.files import read_json
+    from ffpt_core.base.units import KCAL_PER_MOL
+
+    small_potential().save(tmp_path / "p.pt")
+    frames = morse_frames(8)
+    frames.save(tmp_path / "frames.npz")
+    write_extxyz(frames, tmp_path / "frames.xyz", prefix="dft_")
+    text = (tmp_path / "frames.xyz").read_text().replace("level=", "other=")
+    (tmp_path / "frames.xyz").write_text(text)
+    common = ["evaluate", str(tmp_path / "p.pt"), "--stride", "2", "--data"]
+    keys = ["--energy-key", "dft_energy", "--forces-key", "dft_forces", "--level", "Morse"]
+    assert main([*common, str(tmp_path / "frames.npz"), "-o", str(tmp_path / "a")]) == 0
+    assert main([*common, str(tmp_path / "frames.xyz"), *keys, "-o", str(tmp_path / "b")]) == 0
+    ours, theirs = (read_json(tmp_path / name / "evaluate.json") for name in "ab")
+    assert ours["errors"] == theirs["errors"]
+    assert ours["errors"]["p"]["frames"] == 4
+    assert ours["level"] == theirs["level"] == "Morse"
+    wrong = [*common, str(tmp_path / "frames.xyz"), *keys, "--energy-unit", "kcal/mol", "-o", str(tmp_path / "c")]
+    assert main(wrong) == 0
+    shift = np.mean(read(tmp_path / "frames.npz", stride=2).energies) * (1 - KCAL_PER_MOL)
+    other = read_json(tmp_path / "c" / "evaluate.json")["errors"]["p"]["energy_mae"]
+    # The random potential has another zero, far away: its error moves as much as the labels do.
+    assert abs(other - ours["errors"]["p"]["energy_mae"]) == pytest.approx(abs(shift), rel=1e-6)
 
 
 def test_core_imports_without_openmm_and_plumed() -> None:

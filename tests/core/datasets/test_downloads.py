@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import http.server
 import io
@@ -14,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import pytest
 from typer.testing import CliRunner
 
@@ -22,6 +22,8 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import KCAL_PER_MOL
 from ffpt_core.cli.data import data as app
 from ffpt_core.datasets import RECORDS, DatasetWarning, fetch, fetch_dataset
+from ffpt_core.datasets.records.combustion import REACTIONS, SOURCES
+from ffpt_core.datasets.records.combustion_files import file_record
 from ffpt_core.datasets.records.public import DataRecord
 
 RNG = np.random.default_rng(0)
@@ -191,10 +193,10 @@ def test_a_data_set_within_an_archive(server, cache):
     pair = record(f"{server.url}/ok/pair.zip", checksum=None, filename="pair.zip", member="w-train.npz")
     assert fetch(pair) == cache / "w-train.npz"
     assert len(fetch_dataset(pair)) == 50
-    assert fetch(dataclasses.replace(pair, member="w-test.npz")) == cache / "w-test.npz"
+    assert fetch(pair.model_copy(update={"member": "w-test.npz"})) == cache / "w-test.npz"
     assert len(server.requests) == 1
     with pytest.raises(FfptError, match=r"holds 0 files called w-other.npz"):
-        fetch(dataclasses.replace(pair, member="w-other.npz"))
+        fetch(pair.model_copy(update={"member": "w-other.npz"}))
 
 
 def test_a_folder_that_is_a_file(server, tmp_path):
@@ -222,6 +224,35 @@ def test_all_records_are_complete():
             assert len(bytes.fromhex(digest)) == hashlib.new(algorithm).digest_size
     checksums = [entry.checksum for entry in RECORDS.values() if entry.checksum]
     assert len(set(checksums)) == len(checksums) == 10
+
+
+def test_records_of_the_combustion_benchmark_are_complete():
+    stems = [f"{reaction}_{source}" for reaction in REACTIONS for source in SOURCES]
+    records = [file_record(stem) for stem in stems]
+    assert len(stems) == 60
+    # Reactions without a barrier, or with one surface more, have a path only.
+    assert sum(entry is None for entry in records) == 8
+    found = [entry for entry in records if entry is not None]
+    assert len({entry.filename for entry in found}) == len({entry.urls for entry in found}) == 52
+    assert [entry.filename for entry in found if entry.frames is None] == ["03_nm.npz"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"urls": ("ftp://example.org/water.npz",)},
+        {"checksum": "md5:12"},
+        {"frames": 0},
+        {"filename": "../water.npz"},
+        {"filename": "water.zip"},
+        {"member": "water.npz"},
+        {"colour": "blue"},
+        {"energy_unit": "erg"},
+    ],
+)
+def test_a_record_is_checked_when_it_is_made(changes):
+    with pytest.raises((pydantic.ValidationError, FfptError)):
+        record(**({"urls": ("https://example.org/water.npz",)} | changes))
 
 
 def test_unknown_names_are_answered_with_near_ones():
