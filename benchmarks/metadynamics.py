@@ -36,6 +36,7 @@ from ffpt_plumed.kernel.library import has_kernel
 from ffpt_plumed.metadynamics.replicas import AseEnsemble, BiasedEnsemble
 from ffpt_plumed.metadynamics.run import METAD_SETTINGS, topology_of
 from ffpt_plumed.reactions.inputs import plumed_input
+from ffpt_plumed.text.plumed_input import PlumedInput
 
 REACTIONS = ("9", "10", "17", "14")
 STEPS = 100
@@ -55,7 +56,7 @@ def ensembles(number: str, model: NetworkPotential, settings: MDSettings, folder
     chosen = reaction(number)
     grid = np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     atoms = Atoms(chosen.symbols, _SPACING * grid[: len(chosen.symbols)])
-    topology, script, moves = topology_of(atoms), plumed_input(chosen), PotentialModel(model)
+    topology, script, moves = topology_of(atoms), PlumedInput.of(plumed_input(chosen)), PotentialModel(model)
     plain = Ensemble(moves, topology, settings, [atoms], [0])
     plain.begin()
     found: dict[str, Replicas] = {"no bias": plain}

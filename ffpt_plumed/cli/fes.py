@@ -67,8 +67,9 @@ def fes(
       ffpt analyze fes metad/ --temperature 300 --basin "R=d1:0.1:0.2" --basin "P=d1:0.3:0.5" --unit kcal/mol -o fes/
     """
     from ffpt_core.base.files import write_json
-    from ffpt_plumed.free_energy.analysis import Options, analyse, read_reference, to_record
+    from ffpt_plumed.free_energy.analysis import Options, analyse, read_reference
     from ffpt_plumed.free_energy.basins import parse_basin
+    from ffpt_plumed.free_energy.record import to_record
 
     size, scale = _energy(unit), _energy(energy_unit)
     sources = _sources(runs, colvar)

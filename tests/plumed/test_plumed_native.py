@@ -467,6 +467,32 @@ def test_undefined_at_the_start(tmp_path: Path) -> None:
         bias.update(context)
 
 
+# Serialised.
+
+
+def test_a_system_with_a_grid_is_openmms_own(tmp_path: Path) -> None:
+    """Its XML holds no Python: it is read without ffpt, and by later versions of it."""
+    run, bias = simulation(RUN.format(GRID) + "u: UPPER_WALLS ARG=d AT=0.1 KAPPA=1000\n", tmp_path)
+    run.step(60)
+    text = openmm.XmlSerializer.serialize(run.system)
+    assert "ffpt_plumed" not in text and "PythonForce" not in text
+    copied = openmm.Context(
+        openmm.XmlSerializer.deserialize(text),
+        openmm.VerletIntegrator(0.001),
+        openmm.Platform.getPlatform("Reference"),
+    )
+    copied.setPositions(distance(run))
+    energies = [one.getState(energy=True).getPotentialEnergy()._value for one in (copied, run.context)]
+    assert bias.evaluate(run.context)["m.bias"] > 1
+    assert energies[0] == pytest.approx(energies[1], rel=1e-12)
+
+
+def test_hills_without_a_grid_are_not_serialised(tmp_path: Path) -> None:
+    run, _ = simulation(RUN.format(""), tmp_path)
+    with pytest.raises(openmm.OpenMMException, match="could not be pickled"):
+        openmm.XmlSerializer.serialize(run.system)
+
+
 # Errors.
 
 

@@ -26,7 +26,7 @@ from ffpt_core.report.collect import collect
 from ffpt_core.report.results import side_by_side, table_of
 from ffpt_core.training.results import training_table
 from ffpt_plumed.free_energy import Basin, GridChoice, Options, Source, analyse, basin_energy
-from ffpt_plumed.free_energy.analysis import to_record as to_fes_record
+from ffpt_plumed.free_energy.record import to_record as to_fes_record
 from ffpt_plumed.free_energy.results import fes_table
 from ffpt_plumed.reactions.records import reaction
 from ffpt_plumed.reactions.results import species_table
