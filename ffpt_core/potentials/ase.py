@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from ffpt_core.potentials.interface import Evaluator, Potential, energy_forces_stress
+from ffpt_core.potentials.evaluation import Evaluable, Evaluator, energy_forces_stress
 
 
 class SinglePointCalculator(Calculator):
@@ -40,7 +40,7 @@ class PotentialCalculator(SinglePointCalculator):
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
-    def __init__(self, potential: Potential, options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, potential: Evaluable, options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.potential = potential
         self._options = options or {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import dataclass, fields
 
@@ -140,9 +139,10 @@ def checked_prediction(evaluator: object, positions: np.ndarray, cell: np.ndarra
     Raises:
         FfptError: shapes or types are wrong, or an argument was modified.
     """
-    given = positions.copy(), copy.deepcopy(cell)
+    given = [positions] if cell is None else [positions, cell]
+    before = [array.copy() for array in given]
     prediction = evaluator(positions, cell)  # type: ignore[operator]  # whatever it is, it must be callable
-    if not np.array_equal(positions, given[0]) or (cell is not None and not np.array_equal(cell, given[1])):
+    if not all(map(np.array_equal, given, before)):
         raise FfptError("an evaluation modifies the positions or the cell that it is given")
     if not isinstance(prediction, Prediction):
         raise FfptError(f"an evaluation returns a {type(prediction).__name__}, not a Prediction")

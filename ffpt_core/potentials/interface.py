@@ -5,59 +5,18 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.potentials.ase import PotentialCalculator
+from ffpt_core.potentials.evaluation import ISOLATED, Evaluator, Periodicity, Prediction, energy_forces_stress
 
-if TYPE_CHECKING:
-    from ase import Atoms
-    from ase.calculators.calculator import Calculator
-
-Periodicity = Sequence[bool] | np.ndarray
-"""Three flags: along which vectors of the cell a structure is periodic."""
-
-ISOLATED: tuple[bool, bool, bool] = (False, False, False)
-"""The periodicity of a molecule in vacuum."""
-
-
-class Prediction(NamedTuple):
-    """What an evaluation gives.
-
-    A coordinate that is not finite makes the energy of its own copy NaN and leaves the other copies as they are.
-    """
-
-    energies: np.ndarray
-    """(copies,) eV, with the energy zero of the potential's level of theory."""
-
-    forces: np.ndarray
-    """(copies * n_atoms, 3) eV/Angstrom, copy after copy."""
-
-    virial: np.ndarray | None
-    """(3, 3) eV: dE/d(strain) of all copies, not symmetrised; None where the potential gives none."""
-
-
-class Evaluator(Protocol):
-    """A potential for a fixed list of atoms that move, or for copies of it that do not see each other.
-
-    For one thread at a time: lists of neighbours are kept from call to call.
-    """
-
-    numbers: np.ndarray
-    """(n_atoms,) atomic numbers of one copy."""
-
-    def __call__(self, positions: np.ndarray, cell: np.ndarray | None = None) -> Prediction:
-        """Evaluate.
-
-        Args:
-            positions: (copies * n_atoms, 3) Angstrom, copy after copy.
-            cell: (3, 3) rows are cell vectors, Angstrom, which all copies share; None where nothing is periodic.
-
-        Raises:
-            FfptError: what the potential cannot evaluate here, such as an SCF that does not converge.
-        """
+__all__ = ["ISOLATED", "Evaluator", "Periodicity", "Potential", "Prediction", "element_name", "energy_forces_stress"]
 
 
 class Potential(ABC):
@@ -148,24 +107,7 @@ class Potential(ABC):
 
     def calculator(self) -> Calculator:
         """An ASE calculator: energy, free_energy, forces, and stress where there is a virial."""
-        from ffpt_core.potentials.ase import PotentialCalculator
-
         return PotentialCalculator(self)
-
-
-def energy_forces_stress(evaluator: Evaluator, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
-    """One structure by an evaluator of its atoms. Returns and raises as Potential.energy_forces_stress does."""
-    if not np.isfinite(atoms.positions).all():
-        raise FfptError("the positions are not finite numbers")
-    prediction = evaluator(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
-    volume = atoms.cell.volume if atoms.pbc.all() else 0.0
-    if not volume > 0:
-        stress = np.zeros((3, 3))
-    elif prediction.virial is None:
-        stress = np.full((3, 3), np.nan)
-    else:
-        stress = 0.5 * (prediction.virial + prediction.virial.T) / volume
-    return float(prediction.energies[0]), prediction.forces, stress
 
 
 def element_name(number: int) -> str:

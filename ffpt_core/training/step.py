@@ -90,7 +90,8 @@ class Learner:
     def begin_averages(self) -> None:
         """Let the averages begin here: after the first step, whose weights are the first that learned anything."""
         if self.averages:
-            torch._foreach_copy_(self.averages, self.weights)
+            for average, weight in zip(self.averages, self.weights, strict=True):
+                average.copy_(weight)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, averages, and the optimiser's state as that of single parameters, whatever computes."""

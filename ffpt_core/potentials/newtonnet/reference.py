@@ -85,7 +85,7 @@ def load_reference(
 def reference_state(potential: NetworkPotential) -> dict[str, Any]:
     """The reference's state dict of a potential: the inverse of load_reference."""
     ours = potential.network.state_dict()
-    state = {theirs: ours[name].clone() for theirs, name in _names(potential.network.n_layers).items()}
+    state = {theirs: ours[name].clone() for theirs, name in _names(potential.network.settings()["n_layers"]).items()}
     state[_SCALE] = potential.scales.to(potential.dtype).unsqueeze(1)
     state[_SHIFT] = potential.shifts.to(potential.dtype).unsqueeze(1)
     return state
