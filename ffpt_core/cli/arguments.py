@@ -12,6 +12,12 @@ from ffpt_core.base.errors import FfptError
 if TYPE_CHECKING:
     from ase import Atoms
 
+POTENTIALS = (
+    "A .pt file, a teacher's folder or name, tblite:GFN2-xTB, pyscf:PBE/def2-svp, ase:module.Class?key=value, "
+    "or openmm-ml:NAME."
+)
+"""What open_potential takes, for help texts."""
+
 
 def labelled(argument: str) -> tuple[str, str]:
     """Split "LABEL=WHAT" into its two parts; without a label, one is made from the name of the thing.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.potentials.sources import HELP
+from ffpt_core.cli.arguments import POTENTIALS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def scan(
     models: Annotated[
         list[str],
-        typer.Argument(help="Potentials or calculators, or LABEL=CALCULATOR. " + HELP),
+        typer.Argument(help="Potentials or calculators, or LABEL=CALCULATOR. " + POTENTIALS),
     ],
     molecule: Annotated[Path, typer.Option(help="Relaxed geometry: .xyz, any file ASE reads, or a teacher's folder.")],
     reference: Annotated[

@@ -80,12 +80,6 @@ TBLITE_METHODS: tuple[str, ...] = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
 TBLITE_ACCURACY = 0.01
 """Of tblite, whose default of 1 leaves forces uncertain by 5e-4 eV/Angstrom; this one leaves 1e-5."""
 
-HELP = (
-    "A .pt file, a teacher's folder or name, tblite:GFN2-xTB, pyscf:PBE/def2-svp, ase:module.Class?key=value, "
-    "or openmm-ml:NAME."
-)
-"""The kinds of names, for help texts."""
-
 
 def open_potential(
     source: Potential | BaseCalculator | str | os.PathLike[str], device: Device = None, **arguments: Any
