@@ -102,6 +102,11 @@ class Split:
             raise FfptError(f"{path}: {error}") from error
 
 
+def _check_sizes(n_train: int, n_validation: int, n_test: int | None) -> None:
+    if n_train < 1 or n_validation < 0 or (n_test or 0) < 0:
+        raise FfptError(f"cannot split into {n_train} training, {n_validation} validation, {n_test} test frames")
+
+
 def random_split(dataset: Dataset, n_train: int, n_validation: int, n_test: int | None = None, seed: int = 0) -> Split:
     """Shuffle the frames and deal them out.
 
@@ -121,8 +126,7 @@ def random_split(dataset: Dataset, n_train: int, n_validation: int, n_test: int 
     """
     total = len(dataset)
     wanted = n_train + n_validation + (n_test or 0)
-    if n_train < 1 or n_validation < 0 or (n_test or 0) < 0:
-        raise FfptError(f"cannot split into {n_train} training, {n_validation} validation, {n_test} test frames")
+    _check_sizes(n_train, n_validation, n_test)
     if wanted > total:
         raise FfptError(f"{wanted} frames asked for ({n_train} + {n_validation} + {n_test or 0}), {total} in the data")
     order = np.random.default_rng(seed).permutation(total)
@@ -158,8 +162,7 @@ def group_split(
     """
     if group not in dataset.groups:
         raise FfptError(f"this data set has no group {group!r}; it has {', '.join(dataset.groups) or 'none'}")
-    if n_train < 1 or n_validation < 0 or (n_test or 0) < 0:
-        raise FfptError(f"cannot split into {n_train} training, {n_validation} validation, {n_test} test frames")
+    _check_sizes(n_train, n_validation, n_test)
     rng = np.random.default_rng(seed)
     names, of_frame = np.unique(dataset.groups[group], return_inverse=True)
     order = rng.permutation(len(names))

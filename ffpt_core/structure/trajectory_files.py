@@ -72,7 +72,8 @@ def load_trajectory(
     try:
         with _quiet_stdout():
             trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
-    except (OSError, ValueError, RuntimeError) as error:
+    # The readers of mdtraj raise whatever their parsing meets, IndexError and AssertionError included.
+    except Exception as error:
         # HDF5 reports its whole stack of calls; the last line says what it could not do.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
         raise FfptError(f"cannot read the trajectory {path}: {reason}") from error

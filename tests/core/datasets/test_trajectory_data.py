@@ -97,6 +97,22 @@ def test_a_cut_off_frame_is_named(tmp_path: Path) -> None:
         read(tmp_path / "a.xtc", topology=tmp_path / "top.pdb")
 
 
+@pytest.mark.parametrize("suffix", [".nc", ".pdb", ".gro"])
+@pytest.mark.filterwarnings("ignore:.*netCDF4")
+def test_half_a_file_of_other_formats_is_refused_in_one_line(suffix: str, tmp_path: Path) -> None:
+    made, path = trajectory(24, True), tmp_path / f"a{suffix}"
+    made[0].save_pdb(tmp_path / "top.pdb")
+    made.save(str(path))
+    whole = path.read_bytes()
+    # Within a line of the third frame of text, within the frames of NetCDF; and where nothing is there yet.
+    for size in (0, 30, int(0.35 * len(whole))):
+        path.write_bytes(whole[:size])
+        with pytest.raises(FfptError, match="cannot read the trajectory") as error:
+            read(path, topology=tmp_path / "top.pdb")
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
 def test_atoms_are_needed_and_are_atoms(tmp_path: Path) -> None:
     made = trajectory(3, False)
     made.save_dcd(tmp_path / "a.dcd")
