@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.analysis import style
-from ffpt_core.analysis.audit import Audit, Finding
+from ffpt_core.analysis.audit import Audit
+from ffpt_core.analysis.holes import Finding
 from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_TITLES = {"bond": "Bonds, stretched or compressed", "angle": "Angles, closed or opened"}
+_TITLES = {
+    "bond": "Bonds, stretched or compressed",
+    "angle": "Angles, closed or opened",
+    "dihedral": "Torsions",
+    "contact": "Atoms that are not bonded, pressed together",
+}
 
 _LEAST_HEIGHT = 2.0
 """Inches of a panel, title, axis and its share of the legend included: small molecules have a row or two."""
@@ -50,8 +56,9 @@ def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
             findings = [finding for finding in audit.findings if finding.kind == kind]
             _dots(panel, findings, colours[audit.label], audit.label, ceiling)
         names = [finding.name.split(" ")[1] for finding in audits[0].findings if finding.kind == kind]
-        bound = audits[0].rules.bond_energy if kind == "bond" else audits[0].rules.closed_energy
-        _dress(panel, names, bound, _TITLES[kind], ceiling)
+        rules = audits[0].rules
+        bounds = {"bond": rules.bond_energy, "angle": rules.closed_energy, "contact": rules.pressed_energy}
+        _dress(panel, names, bounds.get(kind, 0.0), _TITLES[kind], ceiling)
     handles, labels = axes[0].get_legend_handles_labels()
     cross = axes[0].scatter([], [], s=34, color="#5b646d", marker="X", linewidths=0)
     style.legend_above(figure, [*handles, cross], [*labels, "hole"])
@@ -77,5 +84,5 @@ def _dress(axes: Axes, names: Sequence[str], bound: float, title: str, ceiling: 
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks(range(len(names)), [name.replace("-", "–") for name in names])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("Lowest unphysical energy (eV)")
+    axes.set_xlabel("Lowest energy of a turn (eV)" if title == _TITLES["dihedral"] else "Lowest unphysical energy (eV)")
     axes.set_title(title)

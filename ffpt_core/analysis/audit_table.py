@@ -7,33 +7,53 @@ from typing import Any
 
 from ffpt_core.base.results import Cell, Result, Table, decimals
 
+_COLUMNS = {"bond": "Bonds", "angle": "Angles", "dihedral": "Torsions", "contact": "Contacts"}
+
+_LOWEST = "Lowest cost (eV)"
+
 
 def holes_table(audits: Sequence[Mapping[str, Any]], caption: str = "") -> Table:
     """How many scans of each potential have a hole, from the audit.json of ``ffpt scan``."""
+    # Files of before hold bonds and angles only; what nobody scanned has no column but for those two.
+    kinds = [
+        kind
+        for kind in _COLUMNS
+        if kind in ("bond", "angle") or any(audit["counts"].get(kind, {}).get("scans") for audit in audits)
+    ]
     rows: list[list[Cell]] = []
     for audit in audits:
         row: list[Cell] = [audit["label"]]
-        for kind in ("bond", "angle"):
+        for kind in kinds:
             counts = audit["counts"][kind]
             lowest = [one["lowest"] for one in audit["findings"] if one["kind"] == kind and one["lowest"] is not None]
             row += [f"{counts['holes']} of {counts['scans']}" if counts["scans"] else None]
             row += [decimals(min(lowest)) if lowest else None]
         rows.append(row)
-    columns = ["Potential", "Bonds with a hole", "Lowest cost (eV)", "Angles with a hole", "Lowest cost (eV)"]
-    return Table(columns=columns, rows=rows, caption=caption or _holes_caption(audits))
+    columns = ["Potential", *(heading for kind in kinds for heading in (f"{_COLUMNS[kind]} with a hole", _LOWEST))]
+    return Table(columns=columns, rows=rows, caption=caption or _holes_caption(audits, kinds))
 
 
-def _holes_caption(audits: Sequence[Mapping[str, Any]]) -> str:
+def _holes_caption(audits: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> str:
     rules = audits[0]["rules"]
-    return (
+    text = (
         f"A bond has a hole when it costs less than {rules['bond_energy']:g} eV to stretch it by "
         f"{rules['stretch']:g} Å or more, or less than {rules['compressed_energy']:g} eV to compress it by "
         f"{rules['compression']:g} Å or more. "
         f"An angle has one when it costs less than {rules['closed_energy']:g} eV to close it to {rules['closed']:g} "
         f"degrees or less, or less than {rules['opened_energy']:g} eV to open it to {rules['opened']:g} or more. "
-        "Either has one when its energy has a second minimum below these bounds. Scans are rigid. The lowest cost is "
-        "that of all geometries beyond these limits."
+        "Either has one when its energy has a second minimum below these bounds. "
     )
+    if "dihedral" in kinds:
+        text += (
+            f"A torsion has one when it gains more than {rules['pit']:g} eV, or costs more than {rules['wall']:g} eV "
+            "with no atoms near each other. "
+        )
+    if "contact" in kinds:
+        text += (
+            f"Atoms that are not bonded have one when it costs less than {rules['pressed_energy']:g} eV to press them "
+            f"to {rules['pressed']:g} of the sum of their covalent radii, or when they attract each other there. "
+        )
+    return text + "Scans are rigid. The lowest cost is that of all geometries beyond these limits."
 
 
 def costs_table(audits: Sequence[Mapping[str, Any]], name: str, caption: str = "") -> Table:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import CalculationFailed, Calculator, SCFError
+from ase.calculators.calculator import BaseCalculator, CalculationFailed, SCFError
 
 from ffpt_core.analysis import style
 from ffpt_core.analysis.scans import Scan
@@ -17,6 +17,14 @@ from ffpt_core.base.errors import FfptError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ffpt_core.potentials.interface import Potential
+
+Evaluated: TypeAlias = "Potential | BaseCalculator"
+"""What gives energies: a potential of ours, or any ASE calculator."""
+
+COPIES = 64
+"""Geometries that a potential which gains from it evaluates in one call."""
 
 CEILING = 12.0
 """Energies above this many eV are cut off in pictures: a rigid scan's walls would hide all else."""
@@ -54,29 +62,82 @@ class ScanResult:
         return self.scan.to_dict() | {"energies_ev": energies, "largest_force_ev_per_angstrom": largest}
 
 
-def evaluate_scan(scan: Scan, calculators: Mapping[str, Calculator]) -> ScanResult:
-    """Energies and forces of each calculator along a scan.
+def evaluate_scan(scan: Scan, potentials: Mapping[str, Evaluated]) -> ScanResult:
+    """Energies and forces of each potential along a scan. Takes and raises what evaluate_scans does."""
+    return evaluate_scans([scan], potentials)[0]
+
+
+def evaluate_scans(
+    scans: Sequence[Scan], potentials: Mapping[str, Evaluated], advance: Callable[[int], None] | None = None
+) -> list[ScanResult]:
+    """Energies and forces of each potential along scans of one system, many geometries at once.
 
     Args:
-        scan: from scan_bond, scan_angle, scan_dihedral or scan_contact.
-        calculators: any ASE calculators, by the label that pictures and files give them.
+        scans: from scan_bond, scan_angle, scan_dihedral or scan_contact.
+        potentials: potentials, or any ASE calculators, by the label that pictures and files give them.
+        advance: called with numbers of geometries as they are evaluated.
 
     Raises:
-        FfptError: a calculator fails at the start geometry, which all energies are relative to.
+        FfptError: scans of different systems; a potential fails at a start geometry, which all energies are relative
+            to.
     """
-    energies, forces = {}, {}
-    for label, calculator in calculators.items():
-        start, _ = _single_point(scan.start, calculator)
-        if not np.isfinite(start):
-            raise FfptError(f"{label} has no energy at the start geometry of the scan of {scan.name}")
-        points = [_single_point(geometry, calculator) for geometry in scan.geometries]
-        energies[label] = np.array([energy for energy, _ in points]) - start
-        forces[label] = np.array([force for _, force in points])
-    return ScanResult(scan, energies, forces)
+    if not scans:
+        return []
+    numbers = scans[0].start.numbers
+    if any(not np.array_equal(scan.start.numbers, numbers) for scan in scans):
+        raise FfptError("the scans are of different systems: their atoms differ")
+    starts = list({scan.start.positions.tobytes(): scan.start for scan in scans}.values())
+    frames = np.array([atoms.positions for atoms in (*starts, *(g for scan in scans for g in scan.geometries))])
+    energies: list[dict[str, np.ndarray]] = [{} for _ in scans]
+    forces: list[dict[str, np.ndarray]] = [{} for _ in scans]
+    for label, potential in potentials.items():
+        found, found_forces = _evaluate(potential, scans[0].start, frames, advance)
+        zeros = {atoms.positions.tobytes(): energy for atoms, energy in zip(starts, found, strict=False)}
+        first = len(starts)
+        for index, scan in enumerate(scans):
+            zero = zeros[scan.start.positions.tobytes()]
+            if not np.isfinite(zero):
+                raise FfptError(f"{label} has no energy at the start geometry of the scan of {scan.name}")
+            here = slice(first, first + len(scan.values))
+            energies[index][label], forces[index][label] = found[here] - zero, found_forces[here]
+            first = here.stop
+    return [ScanResult(*parts) for parts in zip(scans, energies, forces, strict=True)]
 
 
-def _single_point(geometry: Atoms, calculator: Calculator) -> tuple[float, np.ndarray]:
-    atoms = geometry.copy()
+def _evaluate(
+    potential: Evaluated, system: Atoms, frames: np.ndarray, advance: Callable[[int], None] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Energies (n,), eV, and forces (n, n_atoms, 3), eV/Angstrom, at positions (n, n_atoms, 3); NaN where it fails."""
+    energies, forces = np.full(len(frames), np.nan), np.full(frames.shape, np.nan)
+    size = 1
+    if not isinstance(potential, BaseCalculator):
+        size = min(COPIES, len(frames)) if potential.batches else 1
+        evaluator = potential.evaluator(system.numbers, system.pbc, size)
+        cell = np.array(system.cell) if system.pbc.any() else None
+    for start in range(0, len(frames), size):
+        chunk = frames[start : start + size]
+        here = slice(start, start + len(chunk))
+        if isinstance(potential, BaseCalculator):
+            energies[here], forces[here] = _single_point(system, chunk[0], potential)
+        else:
+            # The last chunk is filled with its own first frame.
+            filled = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
+            try:
+                predicted = evaluator(filled.reshape(-1, 3), cell)
+            except FfptError:
+                if size > 1:
+                    raise
+            else:
+                energies[here] = predicted.energies[: len(chunk)]
+                forces[here] = predicted.forces.reshape(filled.shape)[: len(chunk)]
+        if advance is not None:
+            advance(len(chunk))
+    return energies, forces
+
+
+def _single_point(system: Atoms, positions: np.ndarray, calculator: BaseCalculator) -> tuple[float, np.ndarray]:
+    atoms = system.copy()
+    atoms.positions = positions
     atoms.calc = calculator
     try:
         return float(atoms.get_potential_energy()), np.array(atoms.get_forces(), dtype=float)

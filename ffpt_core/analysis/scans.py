@@ -7,11 +7,12 @@ are found: a bond pulled out, an angle folded, two atoms pushed together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import covalent_radii
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.structure.graph import MoleculeGraph
@@ -39,6 +40,9 @@ class Scan:
         start_value: the coordinate there, in unit.
         moved: indices of the atoms that were displaced, as one rigid body unless note says otherwise.
         note: what a reader must know about the displacement, or "".
+        closest: (n,) how near atoms that moved come to others that they are three bonds or more away from: the
+            shortest distance over the sum of covalent radii, without the two atoms of a contact. Infinite where there
+            are none.
     """
 
     kind: str
@@ -49,6 +53,7 @@ class Scan:
     start_value: float
     moved: tuple[int, ...]
     note: str = ""
+    closest: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def unit(self) -> str:
@@ -112,7 +117,7 @@ def scan_bond(
             positions[sorted(part)] += share * (value - start_value) * direction
 
     moved = sorted(set().union(*(part for part, _ in shares)))
-    return _scan("bond", (i, j), atoms, values, start_value, moved, displace, note)
+    return _scan("bond", (i, j), atoms, graph, values, start_value, moved, displace, note)
 
 
 def scan_angle(
@@ -148,14 +153,65 @@ def scan_angle(
     def displace(positions: np.ndarray, value: float) -> None:
         positions[moved] = centre + (positions[moved] - centre) @ _rotation(axis, np.radians(value - start_value)).T
 
-    return _scan("angle", (i, j, k), atoms, np.array(list(degrees), dtype=float), start_value, moved, displace)
+    return _scan("angle", (i, j, k), atoms, graph, np.array(list(degrees), dtype=float), start_value, moved, displace)
 
 
 def turning_sides(graph: MoleculeGraph, i: int, j: int, k: int) -> dict[int, set[int]]:
-    """The terminal fragments of the angle i-j-k that can turn about j, by their atom next to it (k first)."""
+    """The terminal fragments of the angle i-j-k that can turn about j, by their atom next to it (k first).
+
+    Empty where the three are part of one ring.
+    """
     sides = {end: graph.reachable(end, without=j) for end in (k, i)}
-    # A fragment that comes back to the central atom by another way is part of a ring and cannot turn.
-    return {end: fragment for end, fragment in sides.items() if len(graph.neighbours[j] & fragment) == 1}
+    # A fragment that holds other neighbours of the central atom is a ring, which turns about it where nothing else can.
+    chains = {end: fragment for end, fragment in sides.items() if len(graph.neighbours[j] & fragment) == 1}
+    return chains or ({} if i in sides[k] else sides)
+
+
+def scan_ring_angle(
+    atoms: Atoms, i: int, j: int, k: int, degrees: Iterable[float] = ANGLES, bonds: np.ndarray | None = None
+) -> Scan:
+    """Open and close the angle i-j-k of a ring: its corner j moves to or from the line i-k, in the plane of the three.
+
+    What hangs on j alone moves with it. The bonds i-j and j-k change their lengths too, and the scan's note says so.
+
+    Args:
+        atoms: start geometry in Angstrom (isolated molecule).
+        i: one neighbour in the ring, counted from 0.
+        j: the corner.
+        k: the other neighbour.
+        degrees: angles between 0 and 180, 0 excluded.
+        bonds: (n_bonds, 2) atom indices; None finds them in the start geometry.
+
+    Raises:
+        FfptError: j is not bonded to both, the three are not part of one ring, or they are in line.
+    """
+    graph = _graph(atoms, bonds, (i, j, k))
+    if not {i, k} <= graph.neighbours[j] or i not in graph.reachable(k, without=j):
+        raise FfptError(f"angle {i}-{j}-{k} is not one of a ring: scan_angle turns one of its sides")
+    line, length = _direction(atoms.positions[i], atoms.positions[k])
+    arm = atoms.positions[j] - atoms.positions[i]
+    before = float(arm @ line)
+    after = length - before
+    outward, start_height = _direction(before * line, arm)
+    moved = sorted(graph.hanging(j, i))
+    values = np.array(list(degrees), dtype=float)
+
+    def displace(positions: np.ndarray, value: float) -> None:
+        positions[moved] += (_height(before, after, np.radians(value)) - start_height) * outward
+
+    note = f"ring: atom {atoms.symbols[j]}{j} moves with what hangs on it alone, and its bonds change their lengths"
+    return _scan("angle", (i, j, k), atoms, graph, values, atoms.get_angle(i, j, k), moved, displace, note)
+
+
+def _height(before: float, after: float, angle: float) -> float:
+    """How far from a line a point lies that sees so much of it, before and after its foot, under an angle (radians).
+
+    The tangent of the angle is (before + after) h / (h^2 - before after).
+    """
+    half = 0.5 * (before + after) * np.cos(angle)
+    root = np.sqrt(half**2 + before * after * np.sin(angle) ** 2)
+    # Two forms of one solution: neither takes the difference of nearly equal numbers.
+    return float((half + root) / np.sin(angle) if half > 0 else before * after * np.sin(angle) / (root - half))
 
 
 def scan_dihedral(
@@ -190,7 +246,9 @@ def scan_dihedral(
         turn = _rotation(axis, sign * np.radians(value - start_value))
         positions[moved] = centre + (positions[moved] - centre) @ turn.T
 
-    return _scan("dihedral", (i, j, k, m), atoms, np.array(list(degrees), dtype=float), start_value, moved, displace)
+    return _scan(
+        "dihedral", (i, j, k, m), atoms, graph, np.array(list(degrees), dtype=float), start_value, moved, displace
+    )
 
 
 def scan_contact(
@@ -231,13 +289,14 @@ def scan_contact(
     def displace(positions: np.ndarray, value: float) -> None:
         positions[moved] += sign * (value - start_value) * direction
 
-    return _scan("contact", (i, j), atoms, values.astype(float), start_value, moved, displace, note)
+    return _scan("contact", (i, j), atoms, graph, values.astype(float), start_value, moved, displace, note)
 
 
 def _scan(
     kind: str,
     indices: tuple[int, ...],
     atoms: Atoms,
+    graph: MoleculeGraph,
     values: np.ndarray,
     start_value: float,
     moved: list[int],
@@ -253,7 +312,23 @@ def _scan(
         geometry = start.copy()
         displace(geometry.positions, float(value))
         geometries.append(geometry)
-    return Scan(kind, indices, values, geometries, start, float(start_value), tuple(moved), note)
+    closest = _closest(geometries, moved, graph, indices if kind == "contact" else ())
+    return Scan(kind, indices, values, geometries, start, float(start_value), tuple(moved), note, closest)
+
+
+def _closest(geometries: list[Atoms], moved: list[int], graph: MoleculeGraph, but: tuple[int, ...] = ()) -> np.ndarray:
+    """See Scan.closest. The pair of atoms in but does not count."""
+    rest = np.setdiff1d(np.arange(len(graph.neighbours)), moved)
+    near = graph.within_two_bonds()[np.ix_(moved, rest)]
+    if but:
+        near |= np.isin(moved, but)[:, None] & np.isin(rest, but)
+    radii = covalent_radii[geometries[0].numbers]
+    sums = np.where(near, np.nan, radii[moved][:, None] + radii[rest])
+    if np.isnan(sums).all():
+        return np.full(len(geometries), np.inf)
+    positions = np.array([geometry.positions for geometry in geometries])
+    distances = np.linalg.norm(positions[:, moved, None] - positions[:, None, rest], axis=-1)
+    return np.asarray(np.nanmin(distances / sums, axis=(1, 2)))
 
 
 def _graph(atoms: Atoms, bonds: np.ndarray | None, named: tuple[int, ...]) -> MoleculeGraph:

@@ -73,7 +73,7 @@ def stability(
     from ffpt_core.analysis.registry import write_analysis
     from ffpt_core.analysis.stability import STABILITY, compare, plot_survival, replica_failure, survival
     from ffpt_core.analysis.trajectories import criterion_for
-    from ffpt_core.cli.arguments import read_geometry
+    from ffpt_core.structure.read import read_geometry
 
     groups = replicas_by_label(runs, topology, has_begun, box=box)
     if rdf_reference is not None and min_distance is None:

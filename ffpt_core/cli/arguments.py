@@ -1,16 +1,12 @@
-"""Arguments that several verbs share: labelled inputs, atom indices, geometries."""
+"""Arguments that several verbs share: labelled inputs, atom indices."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from ffpt_core.base.errors import FfptError
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 POTENTIALS = (
     "A .pt file, a teacher's folder or name, tblite:GFN2-xTB, pyscf:PBE/def2-svp, ase:module.Class?key=value, "
@@ -63,21 +59,3 @@ def atom_indices(argument: str, count: int) -> tuple[int, ...]:
         example = ",".join(str(number) for number in (0, 13, 14, 15)[:count])
         raise FfptError(f"{argument!r} should be {count} atoms counted from 0, such as {example}")
     return tuple(int(part) for part in parts)
-
-
-def read_geometry(path: Path) -> Atoms:
-    """One geometry (Angstrom) from any file that ASE reads, or the relaxed one of a teacher's folder.
-
-    Raises:
-        FfptError: there is no such file, or no geometry in it.
-    """
-    import ase.io
-    from ase.io.formats import UnknownFileTypeError
-
-    path = path / "relaxed.xyz" if path.is_dir() else path
-    try:
-        # An index of one frame gives one Atoms, never a list.
-        return cast("Atoms", ase.io.read(path, index=-1))
-    except (OSError, UnknownFileTypeError, ValueError, KeyError, IndexError, StopIteration) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise FfptError(f"cannot read {path} as a geometry: {reason}") from error

@@ -71,7 +71,7 @@ def physical_trajectories(
     """The trajectory of each replica after skip ps and before its first unphysical frame, where any of it is left."""
     from ffpt_core.analysis.trajectories import criterion_for
     from ffpt_core.base.progress import console
-    from ffpt_core.cli.arguments import read_geometry
+    from ffpt_core.structure.read import read_geometry
 
     source = replicas[0].reference
     criterion = criterion_for(replicas[0].topology, None if source is None else read_geometry(source))

@@ -53,8 +53,9 @@ def scan(
     from ffpt_core.analysis.scan_energies import evaluate_scan
     from ffpt_core.base.errors import FfptError
     from ffpt_core.base.progress import progress_bar
-    from ffpt_core.cli.arguments import labelled, labelled_once, read_geometry
+    from ffpt_core.cli.arguments import labelled, labelled_once
     from ffpt_core.sampling.resolved import get_calculator
+    from ffpt_core.structure.read import read_geometry
 
     atoms = read_geometry(molecule)
     single = _single_scans(atoms, bond or [], angle or [], dihedral or [], contact or [])
@@ -92,11 +93,10 @@ def _single_scans(
 
 
 def _audited_scans(atoms: Atoms, bonds: bool, angles: bool) -> list[Scan]:
-    from ffpt_core.analysis.audit import audit_scans
+    from ffpt_core.analysis.audit_scans import audit_scans
 
-    if not bonds and not angles:
-        return []
-    return audit_scans(atoms, stretch_bonds=bonds, angles="hydrogen" if angles else "none")
+    kinds = [kind for kind, wanted in (("bond", bonds), ("angle", angles)) if wanted]
+    return audit_scans(atoms, kinds, angles="hydrogen")
 
 
 def _write_scans(results: Sequence[ScanResult], reference: str | None, output: Path) -> None:

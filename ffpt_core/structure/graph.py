@@ -117,6 +117,12 @@ class MoleculeGraph:
                 kept |= fragment
         return kept
 
+    def within_two_bonds(self) -> np.ndarray:
+        """(n_atoms, n_atoms) whether two atoms are bonded or have a neighbour in common, each with itself included."""
+        bonded = adjacency(self._n_atoms, self.bonds).toarray() > 0
+        bonded |= bonded.T | np.eye(self._n_atoms, dtype=bool)
+        return np.asarray(bonded @ bonded)
+
     def in_ring(self, i: int, j: int) -> bool:
         """Whether the bond i-j is part of a ring: both stay connected without it."""
         return i in self.reachable(j, without_bond=(i, j))

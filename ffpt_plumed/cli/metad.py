@@ -118,7 +118,7 @@ class _Job:
 
 
 def _job(number: str | None, input: Path | None, structure: Path | None, hills: MetadynamicsSettings) -> _Job:
-    from ffpt_core.cli.arguments import read_geometry
+    from ffpt_core.structure.read import read_geometry
     from ffpt_plumed.reactions.inputs import plumed_input
     from ffpt_plumed.reactions.records import reaction as reaction_of
 

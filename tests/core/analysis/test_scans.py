@@ -11,12 +11,16 @@ from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 from ase.calculators.morse import MorsePotential
 
-from ffpt_core.analysis.audit import HoleRules, audit, audit_scans, find_holes
+from ffpt_core.analysis.audit import audit_potential, find_holes
 from ffpt_core.analysis.audit_plot import plot_audits
+from ffpt_core.analysis.audit_scans import audit_scans
+from ffpt_core.analysis.holes import HoleRules
 from ffpt_core.analysis.scan_energies import ScanResult, evaluate_scan, plot_scans
 from ffpt_core.analysis.scans import Scan, scan_angle, scan_bond, scan_contact, scan_dihedral
 from ffpt_core.base.errors import FfptError
 from ffpt_core.structure.graph import find_bonds
+
+RIGID = ("bond", "angle")
 
 
 class Harmonic(Calculator):
@@ -205,11 +209,14 @@ def test_points_without_an_energy_are_nan_and_null() -> None:
 
 
 def test_harmonic_potential_has_no_hole(ethanol: Atoms) -> None:
-    found = audit(ethanol, Harmonic(ethanol), angles="all")
+    found = audit_potential(Harmonic(ethanol), ethanol, kinds=RIGID)
     assert found.holes == []
     assert found.count("bond") == (0, 8)
     assert found.count("angle") == (0, 13)
-    assert audit(ethanol, Harmonic(ethanol)).count("angle") == (0, 4)  # H-C-H: three on C0, one on C1
+    assert audit_potential(Harmonic(ethanol), ethanol, kinds=RIGID, angles="hydrogen").count("angle") == (
+        0,
+        4,
+    )  # H-C-H: three on C0, one on C1
     finding = next(finding for finding in found.findings if finding.atoms == (0, 6))
     expected = 0.5 * 60.0 * (3.0 - finding.start_value) ** 2
     assert finding.energies[3.0] == pytest.approx(expected, rel=1e-6)
@@ -220,7 +227,7 @@ def test_harmonic_potential_has_no_hole(ethanol: Atoms) -> None:
     [((0, 6), 2.2, "stretched"), ((0, 1), 2.45, "stretched"), ((2, 3), 0.54, "compressed")],
 )
 def test_planted_hole_is_found_where_it_is(ethanol: Atoms, bond: tuple[int, int], hole_at: float, words: str) -> None:
-    found = audit(ethanol, Harmonic(ethanol, hole=bond, hole_at=hole_at))
+    found = audit_potential(Harmonic(ethanol, bond, hole_at), ethanol, kinds=RIGID, angles="hydrogen")
     assert [finding.atoms for finding in found.holes] == [bond]
     assert found.holes[0].hole.startswith(words)
     assert found.holes[0].lowest_at == pytest.approx(hole_at, abs=0.06)
@@ -228,7 +235,7 @@ def test_planted_hole_is_found_where_it_is(ethanol: Atoms, bond: tuple[int, int]
 
 
 def test_free_angles_are_holes(ethanol: Atoms) -> None:
-    found = audit(ethanol, Folding(ethanol))
+    found = audit_potential(Folding(ethanol), ethanol, kinds=RIGID, angles="hydrogen")
     assert found.count("bond") == (0, 8)
     assert found.count("angle") == (4, 4)
     assert {tuple(finding.broken) for finding in found.holes} == {("opened", "closed")}
@@ -284,7 +291,7 @@ def test_pictures_have_a_panel_a_scan_and_a_curve_a_label(ethanol: Atoms) -> Non
 
 
 def test_the_picture_of_one_bond_has_room_for_it(ethanol: Atoms) -> None:
-    (bond, *_) = audit_scans(ethanol, angles="none")
+    (bond, *_) = audit_scans(ethanol, ["bond"])
     audit = find_holes([evaluate_scan(bond, {"springs": Harmonic(ethanol)})], "springs")
     figure = plot_audits([audit])
     figure.draw_without_rendering()

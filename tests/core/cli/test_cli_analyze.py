@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.analyze import analyze
-from ffpt_core.cli.arguments import atom_indices, labelled, labelled_once, read_geometry
+from ffpt_core.cli.arguments import atom_indices, labelled, labelled_once
 from ffpt_core.structure.graph import find_bonds
+from ffpt_core.structure.read import read_geometry
 
 mdtraj = pytest.importorskip("mdtraj")
 

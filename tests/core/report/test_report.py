@@ -14,7 +14,7 @@ from ase.build import molecule
 from ase.calculators.morse import MorsePotential
 from typer.testing import CliRunner
 
-from ffpt_core.analysis.audit import audit
+from ffpt_core.analysis.audit import audit_potential
 from ffpt_core.analysis.audit_table import costs_table, holes_table
 from ffpt_core.analysis.stability import FailureTime, stability_table, survival
 from ffpt_core.analysis.style import colours, new_figure, save_figure
@@ -176,7 +176,10 @@ def audits() -> list[dict[str, Any]]:
     strong = MorsePotential(epsilon=4.5, r0=0.74, rho0=1.5, rcut1=50.0, rcut2=60.0)
     weak = MorsePotential(epsilon=0.5, r0=0.74, rho0=1.5, rcut1=50.0, rcut2=60.0)
     hydrogen = molecule("H2")
-    return [plain(audit(hydrogen, one, label=label).to_dict()) for label, one in (("strong", strong), ("weak", weak))]
+    return [
+        plain(audit_potential(one, hydrogen, label=label).to_dict())
+        for label, one in (("strong", strong), ("weak", weak))
+    ]
 
 
 @pytest.fixture
