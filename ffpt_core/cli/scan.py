@@ -113,8 +113,7 @@ def _write_scans(results: Sequence[ScanResult], reference: str | None, output: P
 
 
 def _write_audits(results: Sequence[ScanResult], reference: str | None, output: Path) -> None:
-    from ffpt_core.analysis.audit import find_holes
-    from ffpt_core.analysis.audit_plot import plot_audits
+    from ffpt_core.analysis.audit import find_holes, plot_audits
     from ffpt_core.analysis.scan_energies import plot_scans
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.base.files import write_json

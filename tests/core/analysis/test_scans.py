@@ -11,8 +11,7 @@ from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 from ase.calculators.morse import MorsePotential
 
-from ffpt_core.analysis.audit import audit_potential, find_holes
-from ffpt_core.analysis.audit_plot import plot_audits
+from ffpt_core.analysis.audit import audit_potential, find_holes, plot_audits
 from ffpt_core.analysis.audit_scans import audit_scans
 from ffpt_core.analysis.holes import HoleRules
 from ffpt_core.analysis.scan_energies import ScanResult, evaluate_scan, plot_scans
