@@ -107,7 +107,7 @@ def audit_potential(
     """Count the holes of a potential around one molecule.
 
     Args:
-        potential: any potential, or an ASE calculator.
+        potential: what open_potential opens: a potential, its name or file, or any ASE calculator.
         molecule: relaxed geometry in Angstrom; or what ffpt_core.analysis.molecule.molecule_of takes: a SMILES, a
             file, a teacher, its folder or its name.
         reference: a potential to trust, which excuses what is truly weak.

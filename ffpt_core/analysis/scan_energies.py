@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import BaseCalculator, CalculationFailed, SCFError
 
 from ffpt_core.analysis import style
 from ffpt_core.analysis.scans import Scan
 from ffpt_core.base.errors import FfptError
+from ffpt_core.potentials.interface import Potential
+from ffpt_core.potentials.sources import open_potential
 
 if TYPE_CHECKING:
+    from ase.calculators.calculator import BaseCalculator
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ffpt_core.potentials.interface import Potential
-
-Evaluated: TypeAlias = "Potential | BaseCalculator"
-"""What gives energies: a potential of ours, or any ASE calculator."""
+Evaluated: TypeAlias = "Potential | BaseCalculator | str | os.PathLike[str]"
+"""What open_potential opens: a potential, its name or file, or any ASE calculator."""
 
 COPIES = 64
 """Geometries that a potential which gains from it evaluates in one call."""
@@ -74,7 +75,7 @@ def evaluate_scans(
 
     Args:
         scans: from scan_bond, scan_angle, scan_dihedral or scan_contact.
-        potentials: potentials, or any ASE calculators, by the label that pictures and files give them.
+        potentials: what open_potential opens, by the label that pictures and files give them.
         advance: called with numbers of geometries as they are evaluated.
 
     Raises:
@@ -91,7 +92,7 @@ def evaluate_scans(
     energies: list[dict[str, np.ndarray]] = [{} for _ in scans]
     forces: list[dict[str, np.ndarray]] = [{} for _ in scans]
     for label, potential in potentials.items():
-        found, found_forces = _evaluate(potential, scans[0].start, frames, advance)
+        found, found_forces = _evaluate(open_potential(potential), scans[0].start, frames, advance)
         zeros = {atoms.positions.tobytes(): energy for atoms, energy in zip(starts, found, strict=False)}
         first = len(starts)
         for index, scan in enumerate(scans):
@@ -105,44 +106,29 @@ def evaluate_scans(
 
 
 def _evaluate(
-    potential: Evaluated, system: Atoms, frames: np.ndarray, advance: Callable[[int], None] | None
+    potential: Potential, system: Atoms, frames: np.ndarray, advance: Callable[[int], None] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Energies (n,), eV, and forces (n, n_atoms, 3), eV/Angstrom, at positions (n, n_atoms, 3); NaN where it fails."""
     energies, forces = np.full(len(frames), np.nan), np.full(frames.shape, np.nan)
-    size = 1
-    if not isinstance(potential, BaseCalculator):
-        size = min(COPIES, len(frames)) if potential.batches else 1
-        evaluator = potential.evaluator(system.numbers, system.pbc, size)
-        cell = np.array(system.cell) if system.pbc.any() else None
+    size = min(COPIES, len(frames)) if potential.batches else 1
+    evaluator = potential.evaluator(system.numbers, system.pbc, size)
+    cell = np.array(system.cell) if system.pbc.any() else None
     for start in range(0, len(frames), size):
         chunk = frames[start : start + size]
-        here = slice(start, start + len(chunk))
-        if isinstance(potential, BaseCalculator):
-            energies[here], forces[here] = _single_point(system, chunk[0], potential)
+        # The last chunk is filled with its own first frame.
+        filled = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
+        try:
+            predicted = evaluator(filled.reshape(-1, 3), cell)
+        except FfptError:
+            if size > 1:  # which of the geometries it is, nobody knows
+                raise
         else:
-            # The last chunk is filled with its own first frame.
-            filled = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
-            try:
-                predicted = evaluator(filled.reshape(-1, 3), cell)
-            except FfptError:
-                if size > 1:
-                    raise
-            else:
-                energies[here] = predicted.energies[: len(chunk)]
-                forces[here] = predicted.forces.reshape(filled.shape)[: len(chunk)]
+            here = slice(start, start + len(chunk))
+            energies[here] = predicted.energies[: len(chunk)]
+            forces[here] = predicted.forces.reshape(filled.shape)[: len(chunk)]
         if advance is not None:
             advance(len(chunk))
     return energies, forces
-
-
-def _single_point(system: Atoms, positions: np.ndarray, calculator: BaseCalculator) -> tuple[float, np.ndarray]:
-    atoms = system.copy()
-    atoms.positions = positions
-    atoms.calc = calculator
-    try:
-        return float(atoms.get_potential_energy()), np.array(atoms.get_forces(), dtype=float)
-    except (CalculationFailed, SCFError):
-        return float("nan"), np.full((len(atoms), 3), np.nan)
 
 
 def _plain(value: float) -> float | None:

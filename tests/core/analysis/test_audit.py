@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,18 +20,13 @@ from ffpt_core.analysis.scan_energies import ScanResult, evaluate_scan
 from ffpt_core.analysis.scans import scan_contact, scan_ring_angle, turning_sides
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import to_json
+from ffpt_core.potentials.interface import Potential, Prediction
 from ffpt_core.structure.graph import MoleculeGraph
 
 PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"
 
 
-class Prediction(NamedTuple):
-    energies: np.ndarray
-    forces: np.ndarray
-    virial: np.ndarray | None
-
-
-class Springs:
+class Springs(Potential):
     """Springs between atoms up to two bonds apart, and repulsion between all others; a pair may have a hole.
 
     Args:
@@ -73,6 +68,12 @@ class Springs:
             return Prediction(self.energies(positions.reshape(copies, -1, 3)), np.zeros_like(positions), None)
 
         return evaluate
+
+    def record(self) -> dict[str, Any]:
+        return {"level": self.level, "fingerprint": "springs"}
+
+    def save_into(self, folder: Any) -> None:
+        raise FfptError("springs are not saved")
 
 
 @pytest.fixture
