@@ -23,19 +23,24 @@ class Words:
         study: whose words they are.
         amounts: Study.amounts, all settings by name.
         folder: of the study.
+
+    Raises:
+        FfptError: a name is used twice.
     """
 
     def __init__(self, study: Study, amounts: Mapping[str, Any], folder: Path) -> None:
         self._environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
         self._environment.filters |= {"g": "{:g}".format, "short": "{:.3g}".format, "thousands": "{:,}".format}
         self._amounts = amounts
-        numbers = dict(inspect.getmembers(Numbers(folder), inspect.ismethod))
+        numbers = {name: one for name, one in inspect.getmembers(Numbers(folder), inspect.ismethod) if name[0] != "_"}
         names = {"scratch": SCRATCH, "pretrained": PRETRAINED, "finetuned": FINETUNED, "folders": FOLDERS}
-        self._environment.globals |= {name: one for name, one in numbers.items() if not name.startswith("_")}
-        self._environment.globals |= names | {"labelled": labelled} | dict(amounts)
-        self._environment.globals |= {
-            name: _Later(self, text) if isinstance(text, str) else text for name, text in study.words.items()
-        }
+        known = {**numbers, **names, "labelled": labelled}
+        own = [*amounts, *study.words]
+        twice = sorted(name for name in set(own) if name in known or own.count(name) > 1)
+        if twice:
+            raise FfptError(f"a study cannot call a setting or word {twice[0]!r}: the name has a meaning already")
+        words = {name: _Later(self, word) if "{" in str(word) else word for name, word in study.words.items()}
+        self._environment.globals |= {**known, **amounts, **words}
 
     def fill(self, template: str, **variables: Any) -> str:
         """The text of a template, on one line.
@@ -68,7 +73,7 @@ class Words:
 class _Later:
     """A word whose text is made when it is used: it may quote results that are not there yet."""
 
-    def __init__(self, words: Words, template: str) -> None:
+    def __init__(self, words: Words, template: Any) -> None:
         self._words, self._template = words, template
 
     def __str__(self) -> str:

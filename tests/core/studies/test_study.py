@@ -118,6 +118,12 @@ def test_words_are_filled_when_they_are_used(tmp_path: Path) -> None:
     assert words.holds("n > 3") and not words.holds("exists('b.json')")
 
 
+def test_a_name_has_one_meaning(tmp_path: Path) -> None:
+    study = Study(title="t", settings={}, words={"holes": "many"}, steps={}, stages=[])
+    with pytest.raises(FfptError, match="word 'holes': the name has a meaning already"):
+        Words(study, study.amounts(), tmp_path)
+
+
 def test_names_of_potentials_are_quoted_for_a_shell() -> None:
     assert labelled("md/*", "from scratch", "pre-trained") == "'from scratch=md/scratch' pre-trained=md/pretrained"
 
