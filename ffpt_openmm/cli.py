@@ -128,9 +128,13 @@ def md(
 
 def _load(model: str) -> Teacher | str:
     """A teacher, where the name is that of one, else the name of a potential file."""
-    from ffpt_core.teachers import BUILT_IN, load_teacher
+    from ffpt_core.teachers import built_in_names, load_teacher
 
-    return load_teacher(model) if Path(model).is_dir() or (model in BUILT_IN and not Path(model).exists()) else model
+    return (
+        load_teacher(model)
+        if Path(model).is_dir() or (model in built_in_names() and not Path(model).exists())
+        else model
+    )
 
 
 def _atoms(topology: Path | None, teacher: Teacher | None, moved_by: Teacher | str) -> tuple[Topology, Atoms | None]:

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "ffpt_core" / "teachers" / "data"
 
 if __name__ == "__main__":
     teacher = gaff_teacher(from_smiles(ASPIRIN), name="aspirin", conformers=20, seed=0)
-    if teacher.record["charge_method"] != "am1-bcc":
-        raise SystemExit(teacher.record["warning"])
-    teacher.record["atom_order"] = "MD17, rMD17 and sGDML CCSD aspirin"
+    if teacher.provenance["charge_method"] != "am1-bcc":
+        raise SystemExit(teacher.provenance["warning"])
+    teacher.provenance["atom_order"] = "MD17, rMD17 and sGDML CCSD aspirin"
     teacher.save(FOLDER)

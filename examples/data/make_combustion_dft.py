@@ -26,8 +26,8 @@ from ffpt_core.base.progress import console
 from ffpt_core.base.units import KCAL_PER_MOL
 from ffpt_core.datasets import Dataset, shift_energies
 from ffpt_core.datasets.formats.combustion_corrections import Block, contradiction
+from ffpt_core.potentials.sources import open_potential
 from ffpt_core.sampling.labelling import Job, label
-from ffpt_core.sampling.resolved import get_calculator
 from ffpt_core.sampling.trajectory import teacher_frames
 from ffpt_core.teachers.qforce.species_teachers import species_teacher
 
@@ -134,7 +134,11 @@ def free_atoms() -> dict[int, float]:
     """Energies of the ground states of O and H, eV."""
     energies = {}
     for number, multiplicity in ((8, 3), (1, 2)):
-        atom = Atoms([number], [(0.0, 0.0, 0.0)], calculator=get_calculator(f"pyscf:{LEVEL}", 0, multiplicity))
+        atom = Atoms(
+            [number],
+            [(0.0, 0.0, 0.0)],
+            calculator=open_potential(f"pyscf:{LEVEL}", multiplicity=multiplicity).calculator(),
+        )
         energies[number] = atom.get_potential_energy()
     return energies
 

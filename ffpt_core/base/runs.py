@@ -112,6 +112,11 @@ class Parts:
         """Whether there is unfinished work."""
         return self._identity.is_file()
 
+    @property
+    def identity(self) -> Any:
+        """What they depend on, as claim has written it; None where nothing was begun."""
+        return read_json(self._identity) if self.begun else None
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold them while the block runs; nothing is left of a folder in which no work was begun.
@@ -140,7 +145,7 @@ class Parts:
                 raise FfptError(f"{self.folder} holds files of something else: remove it or choose another output")
             write_json(self._identity, identity)
             return
-        found = read_json(self._identity)
+        found = self.identity
         keys = differences(found if isinstance(found, dict) else {}, identity)
         if keys:
             raise FfptError(

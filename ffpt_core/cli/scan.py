@@ -54,7 +54,7 @@ def scan(
     from ffpt_core.base.errors import FfptError
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled, labelled_once
-    from ffpt_core.sampling.resolved import get_calculator
+    from ffpt_core.potentials.sources import open_charged
     from ffpt_core.structure.read import read_geometry
 
     atoms = read_geometry(molecule)
@@ -64,7 +64,7 @@ def scan(
         raise FfptError("nothing to scan: give --bond, --angle, --dihedral, --contact, --all-bonds or --all-angles")
     specs = labelled_once([*models, *([reference] if reference else [])])
     calculators: dict[str, Calculator] = {
-        label: get_calculator(spec, charge, multiplicity) for label, spec in specs.items()
+        label: open_charged(spec, charge, multiplicity).calculator() for label, spec in specs.items()
     }
     trusted = labelled(reference)[0] if reference else None
     results = []

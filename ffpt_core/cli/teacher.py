@@ -52,7 +52,7 @@ def teacher(
       ffpt teacher --qforce ethanol_qforce.xml -o ethanol/
       ffpt teacher --water tip3p -o water/
     """
-    from ffpt_core.teachers import BUILT_IN, built_in
+    from ffpt_core.teachers import built_in, built_in_names
     from ffpt_core.teachers.water import water_teacher
 
     if (qforce, water).count(None) < 2 and (source, smiles, qforce, water).count(None) < 3:
@@ -62,7 +62,7 @@ def teacher(
         return
     if water is not None:
         made = water_teacher(water)
-    elif source in BUILT_IN and smiles is None:
+    elif source in built_in_names() and smiles is None:
         made = built_in(str(source))
     else:
         made = _gaff(source, smiles, charge, charge_method, name, conformers, seed)
@@ -72,12 +72,12 @@ def teacher(
 def _write(made: Teacher, output: Path) -> None:
     """Save a teacher and say what it is."""
     made.save(output)
-    if made.record.get("warning"):
-        console.print(f"warning: {made.record['warning']}", style="bold yellow", highlight=False, soft_wrap=True)
+    if made.provenance.get("warning"):
+        console.print(f"warning: {made.provenance['warning']}", style="bold yellow", highlight=False, soft_wrap=True)
     formula = made.atoms.get_chemical_formula()
-    charges = f" with {made.record['charge_method']} charges" if "charge_method" in made.record else ""
+    charges = f" with {made.provenance['charge_method']} charges" if "charge_method" in made.provenance else ""
     console.print(
-        f"{output}: {made.record['name']} ({formula}), {made.level}{charges}; "
+        f"{output}: {made.provenance['name']} ({formula}), {made.level}{charges}; "
         "system.xml, topology.pdb, relaxed.xyz, teacher.json",
         highlight=False,
         soft_wrap=True,

@@ -52,6 +52,7 @@ class CalculatorPotential(Potential):
         isolated_only: whether it is for molecules in vacuum.
         electrons: of which charge and multiplicity they must be, (charge, 2S + 1); None: it has no say.
         on_gpu: whether it computes on a GPU.
+        frames_at_once: how many frames are seconds of work, about.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class CalculatorPotential(Potential):
         isolated_only: bool = False,
         electrons: tuple[int, int] | None = None,
         on_gpu: bool = False,
+        frames_at_once: int = 8,
     ) -> None:
         self._make: Callable[[], Calculator] = (lambda: make) if isinstance(make, Calculator) else make
         self.level = level
@@ -74,6 +76,7 @@ class CalculatorPotential(Potential):
         self.isolated_only = isolated_only
         self.electrons = electrons
         self.on_gpu = on_gpu
+        self.frames_at_once = frames_at_once
 
     @functools.cached_property
     def _shared(self) -> Calculator:

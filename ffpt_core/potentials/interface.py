@@ -35,6 +35,9 @@ class Potential(ABC):
     on_gpu: bool = False
     """Whether a GPU evaluates it."""
 
+    frames_at_once: int = 8
+    """How many frames are seconds of work, about: labels go to disk after so many."""
+
     batches: bool = False
     """Whether many copies cost less in one call than one after the other."""
 

@@ -43,6 +43,7 @@ class NetworkPotential(ScaledNetwork, Potential):
     """
 
     batches = True
+    frames_at_once = 128
     elements: frozenset[int]
 
     def __init__(

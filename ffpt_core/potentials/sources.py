@@ -120,6 +120,23 @@ def open_potential(
         raise FfptError(f"there is no potential {name!r}: it is no file, {error}, and no {known}") from error
 
 
+def open_charged(source: Potential | str | os.PathLike[str], charge: int = 0, multiplicity: int = 1) -> Potential:
+    """open_potential for a charge (e) and a multiplicity (2S + 1), as verbs have them beside the name.
+
+    Raises:
+        FfptError: as open_potential; a charge or multiplicity for what does not know of them.
+    """
+    given = _without_defaults(charge, multiplicity)
+    potential = open_potential(source, **given)
+    # A calculator of ASE may take any argument, and do nothing with it.
+    if given and not (isinstance(potential, CalculatorPotential) and potential.electrons):
+        raise FfptError(
+            f"{source}: a charge or multiplicity can be given to tblite and pyscf only; what other calculators take "
+            "are arguments of their own, ase:NAME?key=value"
+        )
+    return potential
+
+
 def saved_potential(folder: str | os.PathLike[str], device: Device = None) -> Potential:
     """The potential that ``save_into`` wrote into the folder of a run.
 
@@ -205,6 +222,7 @@ def open_tblite(name: str, arguments: dict[str, Any], device: Device = None) -> 
         make,
         method,
         _source("tblite", method, _without_defaults(charge, multiplicity)),
+        frames_at_once=16,
         elements=range(1, 87),
         remembers=True,
         electrons=(charge, multiplicity),
@@ -221,6 +239,7 @@ def open_pyscf(name: str, arguments: dict[str, Any], device: Device = None) -> C
         lambda: PyscfCalculator(model, charge=charge, multiplicity=multiplicity),
         model.level,
         _source("pyscf", name, _without_defaults(charge, multiplicity)),
+        frames_at_once=1,
         remembers=True,
         isolated_only=True,
         electrons=(charge, multiplicity),

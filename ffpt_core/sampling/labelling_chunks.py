@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from subprocess import SubprocessError
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator, CalculatorError, PropertyNotImplementedError
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.runs import Parts
 from ffpt_core.datasets import Dataset
-from ffpt_core.sampling.resolved import Resolved, resolve
+from ffpt_core.potentials.interface import Evaluator, Potential
+from ffpt_core.potentials.sources import saved_potential
 
-CHUNK_FRAMES: dict[str, int] = {"pyscf": 1, "ase": 8, "tblite": 16, "potential": 128, "teacher": 5000}
-"""Frames written at once, by kind of calculator: at most seconds of work are lost when a run is killed."""
 
-_REUSABLE = ("teacher", "potential")
-"""Kinds that remember nothing from one frame to the next, so that one object serves all."""
+@dataclass(frozen=True)
+class Chunk:
+    """Some frames in a row of a job.
 
-_FAILURES = (
-    CalculatorError,
-    PropertyNotImplementedError,
-    RuntimeError,
-    ValueError,
-    ArithmeticError,
-    KeyError,
-    OSError,
-    SubprocessError,
-    np.linalg.LinAlgError,
-)
-"""What calculators raise when a frame defeats them."""
+    Args:
+        frames: these frames only.
+        first: index of the first of them in the whole job.
+        potential: what labels them, or the folder of one.
+        skip_failed: note failures and go on.
+        parts: where their labels are kept, or None.
+    """
+
+    frames: Dataset
+    first: int
+    potential: Potential | str
+    skip_failed: bool
+    parts: Parts | None
 
 
 @dataclass(frozen=True)
@@ -49,65 +48,71 @@ class ChunkResult:
     failed: dict[int, str] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=4)
-def _resolved(name: str, charge: int, multiplicity: int) -> Resolved:
-    return resolve(name, charge, multiplicity)
+@lru_cache(maxsize=1)
+def _opened(folder: str) -> Potential:
+    return saved_potential(folder)
 
 
-@lru_cache(maxsize=4)
-def _shared(name: str, charge: int, multiplicity: int) -> Calculator:
-    return _resolved(name, charge, multiplicity).make()
+def _name(first: int) -> str:
+    """Of the part with the labels of a chunk."""
+    return f"{first:09d}"
 
 
-def _single_point(atoms: Atoms, calculator: Calculator) -> tuple[float, np.ndarray]:
-    """Energy (eV) and forces (n_atoms, 3) in eV/Angstrom of one frame.
-
-    Raises:
-        FfptError: the calculator fails or gives numbers that are not finite; says why, not which frame.
-    """
-    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    bare.calc = calculator
-    try:
-        energy, forces = float(bare.get_potential_energy()), np.array(bare.get_forces(), dtype=float)
-    except _FAILURES as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise FfptError(f"{type(calculator).__name__} failed: {text}") from error
-    if not np.isfinite(energy):
-        raise FfptError(f"{type(calculator).__name__} gave an energy of {energy}")
-    if forces.shape != (len(atoms), 3) or not np.isfinite(forces).all():
-        raise FfptError(f"{type(calculator).__name__} gave forces that are not finite")
-    return energy, forces
+def read_chunk(parts: Parts, first: int) -> ChunkResult | None:
+    """A finished chunk, or None: not there or damaged, and to be calculated."""
+    found = parts.read(_name(first), "energies", "forces", "failed", "reasons")
+    if found is None:
+        return None
+    failed = dict(zip(found["failed"].tolist(), found["reasons"].tolist(), strict=True))
+    return ChunkResult(found["energies"], found["forces"], failed)
 
 
-def label_chunk(
-    frames: Dataset, calculator: str, charge: int, multiplicity: int, first: int, skip_failed: bool
-) -> ChunkResult:
-    """Label frames one by one.
-
-    Args:
-        frames: those of this chunk.
-        calculator: its name, see ffpt_core.potentials.sources.
-        charge: total charge, e.
-        multiplicity: 2S + 1.
-        first: index of the first of these frames in the whole job, for messages.
-        skip_failed: note failures and go on.
+def label_chunk(chunk: Chunk) -> ChunkResult:
+    """Label frames one by one, and keep their labels.
 
     Raises:
         FfptError: a frame failed and failures are not skipped; names the frame.
     """
-    resolved = _resolved(calculator, charge, multiplicity)
+    potential = _opened(chunk.potential) if isinstance(chunk.potential, str) else chunk.potential
+    frames = chunk.frames
     energies = np.full(len(frames), np.nan)
     forces = np.full((len(frames.numbers), 3), np.nan)
     failed: dict[int, str] = {}
-    for index, atoms in enumerate(frames):
-        # A fresh object: a density kept from the last frame would leave its trace in the last digits.
-        shared = resolved.kind in _REUSABLE
-        engine = _shared(calculator, charge, multiplicity) if shared else resolved.make()
+    evaluators: dict[tuple[bytes, bytes], Evaluator] = {}
+    for index in range(len(frames)):
         mine = slice(frames.offsets[index], frames.offsets[index + 1])
+        key = (frames.numbers[mine].tobytes(), frames.pbc[index].tobytes())
         try:
-            energies[index], forces[mine] = _single_point(atoms, engine)
+            if key not in evaluators:
+                evaluators[key] = potential.evaluator(frames.numbers[mine], frames.pbc[index])
+            cell = frames.cells[index] if frames.pbc[index].any() else None
+            energies[index], forces[mine] = _single_point(evaluators[key], frames.positions[mine], cell)
         except FfptError as error:
-            if not skip_failed:
-                raise FfptError(f"frame {first + index}: {error}") from error
-            failed[first + index] = str(error)
-    return ChunkResult(energies, forces, failed)
+            if not chunk.skip_failed:
+                raise FfptError(f"frame {chunk.first + index}: {error}") from error
+            failed[chunk.first + index] = str(error)
+    result = ChunkResult(energies, forces, failed)
+    if chunk.parts is not None:
+        chunk.parts.write(
+            _name(chunk.first),
+            energies=energies,
+            forces=forces,
+            failed=np.array(list(failed), dtype=np.int64),
+            reasons=np.array(list(failed.values()), dtype=str),
+        )
+    return result
+
+
+def _single_point(evaluator: Evaluator, positions: np.ndarray, cell: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """Energy (eV) and forces (n_atoms, 3) in eV/Angstrom of one frame.
+
+    Raises:
+        FfptError: the potential fails or gives numbers that are not finite; says why, not which frame.
+    """
+    prediction = evaluator(positions, cell)
+    energy = float(prediction.energies[0])
+    if not np.isfinite(energy):
+        raise FfptError(f"the energy is {energy}")
+    if not np.isfinite(prediction.forces).all():
+        raise FfptError("the forces are not finite")
+    return energy, prediction.forces

@@ -19,7 +19,8 @@ from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets import Dataset
 from ffpt_core.structure.graph import molecules
 from ffpt_core.structure.periodic import wrap_molecules
-from ffpt_core.teachers.teacher import Teacher, import_openmm
+from ffpt_core.teachers.systems import import_openmm
+from ffpt_core.teachers.teacher import Teacher
 
 SEGMENT = 10.0
 """ps of a segment, or one frame where frames are farther apart: seconds of work."""

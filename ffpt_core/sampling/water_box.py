@@ -111,7 +111,7 @@ def _make(
         "format": "ffpt-water-box",
         "ffpt_version": __version__,
         "input": settings.identity(),
-        "reference": reference.record,
+        "reference": reference.provenance,
         "units": {"density": "g/cm3", "cutoff": "Angstrom", "temperature": "K", "friction": "1/ps", "timestep": "fs",
                   "interval": "ps", "equilibration": "ps"},
         "fingerprints": {name: dataset.fingerprint for name, dataset in made.items()},

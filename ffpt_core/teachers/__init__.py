@@ -9,7 +9,26 @@ box: ``ffpt_core.teachers.water``.
 
 from __future__ import annotations
 
-from ffpt_core.teachers.builtin import BUILT_IN, aspirin, built_in, load_teacher, load_teachers
-from ffpt_core.teachers.teacher import TERMS, Teacher
+from ffpt_core.teachers.builtin import (
+    BUILT_IN,
+    TEACHERS,
+    aspirin,
+    built_in,
+    built_in_names,
+    load_teacher,
+    load_teachers,
+)
+from ffpt_core.teachers.systems import TERMS
+from ffpt_core.teachers.teacher import Teacher
 
-__all__ = ["BUILT_IN", "TERMS", "Teacher", "aspirin", "built_in", "load_teacher", "load_teachers"]
+__all__ = [
+    "BUILT_IN",
+    "TEACHERS",
+    "TERMS",
+    "Teacher",
+    "aspirin",
+    "built_in",
+    "built_in_names",
+    "load_teacher",
+    "load_teachers",
+]

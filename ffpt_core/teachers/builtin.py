@@ -1,21 +1,32 @@
-"""Teachers that come with ffpt, parameters included: no RDKit and no AmberTools needed."""
+"""Teachers by name: those that come with ffpt, parameters included, and folders of others."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.registry import Registry
 from ffpt_core.teachers.qforce.species import SPECIES
 from ffpt_core.teachers.qforce.species_teachers import species_teacher
 from ffpt_core.teachers.teacher import Teacher
 
 _DATA = Path(__file__).parent / "data"
 
-BUILT_IN: tuple[str, ...] = ("aspirin", *SPECIES)
-"""Names of the built-in teachers: aspirin (GAFF), and the species of hydrogen combustion (Q-Force)."""
+
+TEACHERS: Registry[Callable[[], Teacher]] = Registry("ffpt.teachers", "built-in teacher", {})
+"""Functions that make a teacher, of packages that add theirs. Ours are the folders in data/, and the species."""
+
+
+BUILT_IN: tuple[str, ...] = (*sorted(path.parent.name for path in _DATA.glob("*/teacher.json")), *SPECIES)
+"""Names of those that come with ffpt: aspirin (GAFF), and the species of hydrogen combustion (Q-Force)."""
+
+
+def built_in_names() -> tuple[str, ...]:
+    """Names of the built-in teachers, and of those that other packages add."""
+    return (*BUILT_IN, *TEACHERS.names())
 
 
 def built_in(name: str) -> Teacher:
@@ -24,11 +35,16 @@ def built_in(name: str) -> Teacher:
     Raises:
         FfptError: no such teacher.
     """
-    if name not in BUILT_IN:
-        raise FfptError(f"no built-in teacher {name!r}; there are {', '.join(BUILT_IN)}")
+    if name not in built_in_names():
+        raise FfptError(f"no built-in teacher {name!r}; there are {', '.join(built_in_names())}")
     if name in SPECIES:
         return species_teacher(name)
-    return Teacher.load(_DATA / name)
+    return TEACHERS.get(name)() if name in TEACHERS.names() else Teacher.load(_DATA / name)
+
+
+def aspirin() -> Teacher:
+    """Aspirin with GAFF-2.11 and AM1-BCC charges; atom order of MD17, rMD17 and the sGDML CCSD data."""
+    return built_in("aspirin")
 
 
 def load_teacher(name: str | os.PathLike[str]) -> Teacher:
@@ -40,9 +56,20 @@ def load_teacher(name: str | os.PathLike[str]) -> Teacher:
     folder = Path(name)
     if folder.is_dir():
         return Teacher.load(folder)
-    if os.fspath(name) in BUILT_IN:
+    if os.fspath(name) in built_in_names():
         return built_in(os.fspath(name))
-    raise FfptError(f"{name} is neither the folder of a teacher nor a built-in one ({', '.join(BUILT_IN)})")
+    raise FfptError(f"{name} is neither the folder of a teacher nor a built-in one ({', '.join(built_in_names())})")
+
+
+def open_teacher(name: str, arguments: dict[str, Any], device: object = None) -> Teacher:
+    """A teacher as ffpt_core.potentials.sources opens it: ``teacher:FOLDER``, or a built-in one by name.
+
+    Raises:
+        FfptError: as load_teacher; arguments, of which it takes none.
+    """
+    if arguments:
+        raise FfptError(f"the teacher {name} takes no {' or '.join(arguments)}")
+    return load_teacher(name)
 
 
 def load_teachers(names: Sequence[str]) -> dict[str, Teacher]:
@@ -58,24 +85,8 @@ def load_teachers(names: Sequence[str]) -> dict[str, Teacher]:
         several = folder.is_dir() and not (folder / "teacher.json").is_file() and inner
         for one in inner if several else [name]:
             teacher = load_teacher(one)
-            label = str(teacher.record.get("name", Path(one).name))
+            label = str(teacher.provenance.get("name", Path(one).name))
             if label in found:
                 raise FfptError(f"two of the teachers are called {label}")
             found[label] = teacher
     return found
-
-
-def aspirin() -> Teacher:
-    """Aspirin with GAFF-2.11 and AM1-BCC charges; atom order of MD17, rMD17 and the sGDML CCSD data."""
-    return built_in("aspirin")
-
-
-def open_teacher(name: str, arguments: dict[str, Any], device: object = None) -> Teacher:
-    """The opener of teachers for ffpt_core.potentials.sources.open_potential.
-
-    Raises:
-        FfptError: as load_teacher; or arguments, of which teachers take none.
-    """
-    if arguments:
-        raise FfptError(f"a teacher takes no {' or '.join(arguments)}")
-    return load_teacher(name)

@@ -59,5 +59,5 @@ def relaxed(teacher: Teacher, starts: np.ndarray) -> Teacher:
     energy, positions = min(minima, key=lambda found: found[0])
     atoms = teacher.atoms.copy()
     atoms.positions = positions
-    record = {**teacher.record, "relaxed_energy_eV": energy}
-    return dataclasses.replace(teacher, atoms=atoms, record=record)
+    provenance = {**teacher.provenance, "relaxed_energy_eV": energy}
+    return dataclasses.replace(teacher, atoms=atoms, provenance=provenance)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,63 +16,19 @@ import numpy as np
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_path, atomic_write, read_json, write_json
 from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
+from ffpt_core.potentials.interface import ISOLATED, Periodicity, Potential, Prediction
+from ffpt_core.teachers.systems import TERMS, import_openmm, to_xml
 
 if TYPE_CHECKING:
     import openmm
     from ase import Atoms
-    from ase.calculators.calculator import Calculator
     from openmm.app import Topology
-
-TERMS: dict[str, int] = {"bonds": 0, "angles": 1, "torsions": 2, "nonbonded": 3, "couplings": 4}
-"""Force group of each energy term in the System of a teacher."""
-
-_GROUP_OF_FORCE = {
-    "HarmonicBondForce": "bonds",
-    "CustomBondForce": "bonds",
-    "HarmonicAngleForce": "angles",
-    "CustomAngleForce": "angles",
-    "PeriodicTorsionForce": "torsions",
-    "CustomTorsionForce": "torsions",
-    "RBTorsionForce": "torsions",
-    "NonbondedForce": "nonbonded",
-    "CustomNonbondedForce": "nonbonded",
-    "CustomCompoundBondForce": "couplings",
-}
 
 _FILES = ("system.xml", "topology.pdb", "relaxed.xyz", "teacher.json")
 
 
-def import_openmm() -> Any:
-    """The openmm package.
-
-    Raises:
-        FfptError: OpenMM is not installed.
-    """
-    try:
-        import openmm
-        import openmm.app
-        import openmm.unit
-    except ImportError as error:
-        raise FfptError(f"a teacher needs OpenMM ({error}): pip install openmm") from error
-    return openmm
-
-
-def assign_force_groups(system: openmm.System) -> None:
-    """Give every force of system the group of its term (see TERMS), so that terms can be read one by one.
-
-    Raises:
-        FfptError: a force that belongs to no term.
-    """
-    for force in system.getForces():
-        kind = type(force).__name__  # its name is free: Q-Force calls a bond force "Bond"
-        term = _GROUP_OF_FORCE.get(kind)
-        if term is None:
-            raise FfptError(f"a teacher has no term for a {kind}; known: {', '.join(_GROUP_OF_FORCE)}")
-        force.setForceGroup(TERMS[term])
-
-
 @dataclass(frozen=True, eq=False)
-class Teacher:
+class Teacher(Potential):
     """A classical, non-reactive force field: of one molecule in vacuum, or of a periodic box of them.
 
     Args:
@@ -79,14 +37,17 @@ class Teacher:
         topology: atoms in the order of system, with bonds.
         atoms: the relaxed molecule, or a geometry of the box with its cell; Angstrom.
         level: level of theory, for example "GAFF-2.11".
-        record: where it comes from (name, SMILES, charge method, versions), JSON values only.
+        provenance: where it comes from (name, SMILES, charge method, versions), JSON values only.
     """
 
     system: openmm.System
     topology: Topology
     atoms: Atoms
     level: str
-    record: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    gives_virial = False
+    frames_at_once = 5000
 
     def __post_init__(self) -> None:
         counts = {self.system.getNumParticles(), self.topology.getNumAtoms(), len(self.atoms)}
@@ -105,6 +66,11 @@ class Teacher:
             vectors = self.atoms.cell.array / NANOMETRE
             self.topology.setPeriodicBoxVectors(vectors * import_openmm().unit.nanometer)
             self.system.setDefaultPeriodicBoxVectors(*vectors)
+
+    @cached_property
+    def elements(self) -> frozenset[int]:  # type: ignore[override]  # of its own atoms
+        """Atomic numbers of its atoms."""
+        return frozenset(self.atoms.numbers.tolist())
 
     @property
     def numbers(self) -> np.ndarray:
@@ -150,8 +116,8 @@ class Teacher:
         except import_openmm().OpenMMException as error:
             raise FfptError(f"{self.level} cannot be evaluated: {error}") from error
 
-    def _checked_cells(self, cells: np.ndarray | None, n_frames: int) -> list[np.ndarray] | list[None]:
-        """The cell of each frame in nm."""
+    def boxes_of(self, cells: np.ndarray | None, n_frames: int) -> list[np.ndarray] | list[None]:
+        """The cell of each frame in nm, OpenMM's unit; see energies_and_forces."""
         if not self.periodic:
             if cells is not None:
                 raise FfptError("this teacher is of a molecule in vacuum: its frames have no cells")
@@ -177,22 +143,59 @@ class Teacher:
                 reduced, or a frame where the force field itself is not finite (two atoms at one place); the message
                 names the frame.
         """
-        positions = self._checked(positions) / NANOMETRE
-        boxes = self._checked_cells(cells, len(positions))
+        positions = self._checked(positions)
+        boxes = self.boxes_of(cells, len(positions))
         energies = np.empty(len(positions))
         forces = np.empty_like(positions)
         for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
-            state = self._state(frame, box, energy=True, forces=True)
-            # _value skips the unit machinery, which costs more than the force field; both are in
-            # OpenMM's own units, kJ/mol and kJ/mol/nm.
-            energies[index] = state.getPotentialEnergy()._value
-            forces[index] = state.getForces(asNumpy=True)._value
-        energies *= KJ_PER_MOL
-        forces *= KJ_PER_MOL_NM
+            energies[index], forces[index] = self.single_point(frame, box)
         bad = np.flatnonzero(~(np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))))
         if len(bad):
             raise FfptError(f"frame {bad[0]}: the energy or a force of {self.level} is not finite: atoms at one place")
         return energies, forces
+
+    def single_point(self, frame: np.ndarray, box: np.ndarray | None) -> tuple[float, np.ndarray]:
+        """Energy (eV) and (n_atoms, 3) forces (eV/Angstrom) of a frame (Angstrom), in a cell (nm) of a box."""
+        state = self._state(frame / NANOMETRE, box, energy=True, forces=True)
+        # _value skips the unit machinery, which costs more than the force field; both are in OpenMM's own units.
+        energy, forces = state.getPotentialEnergy()._value, state.getForces(asNumpy=True)._value
+        return energy * KJ_PER_MOL, forces * KJ_PER_MOL_NM
+
+    def check(
+        self, numbers: Sequence[int] | np.ndarray, pbc: Periodicity = ISOLATED, *, needs_virial: bool = False
+    ) -> None:
+        """Refuse what it is not for.
+
+        Raises:
+            FfptError: atoms of other elements or in another order than the teacher's, periodic atoms for a teacher in
+                vacuum or the reverse, or a pressure, which it does not give.
+        """
+        if not np.array_equal(numbers, self.numbers):
+            raise FfptError(
+                f"this teacher is for {self.atoms.get_chemical_formula()} in its own atom order "
+                f"({self.atoms.symbols}), not for {_symbols(numbers)}"
+            )
+        if np.all(pbc) != self.periodic or np.any(pbc) != self.periodic:
+            kind = "a periodic box" if self.periodic else "a molecule in vacuum"
+            raise FfptError(f"this teacher is for {kind}, the atoms have pbc {np.asarray(pbc).tolist()}")
+        super().check(numbers, pbc, needs_virial=needs_virial)
+
+    def evaluator(
+        self, numbers: Sequence[int] | np.ndarray, pbc: Periodicity = ISOLATED, copies: int = 1
+    ) -> TeacherEvaluator:
+        """The force field, asked for one copy after the other. Raises FfptError as check."""
+        self.check(numbers, pbc)
+        return TeacherEvaluator(self, copies)
+
+    def record(self) -> dict[str, Any]:
+        """What teacher.json says, with the level and a fingerprint of the System."""
+        return {"fingerprint": hashlib.sha256(to_xml(self.system).encode()).hexdigest(), "level": self.level} | (
+            self.provenance
+        )
+
+    def save_into(self, folder: str | os.PathLike[str]) -> None:
+        """Write the folder teacher/ into that of a run. Raises FfptError as save."""
+        self.save(Path(folder) / "teacher")
 
     def energy_terms(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Energy of each term.
@@ -207,19 +210,13 @@ class Teacher:
             FfptError: positions of another shape, or not finite.
         """
         positions = self._checked(positions) / NANOMETRE
-        boxes = self._checked_cells(None, len(positions))
+        boxes = self.boxes_of(None, len(positions))
         terms = {name: np.empty(len(positions)) for name in TERMS}
         for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
             for name, group in TERMS.items():
                 state = self._state(frame, box, energy=True, groups={group})
                 terms[name][index] = state.getPotentialEnergy()._value * KJ_PER_MOL
         return terms
-
-    def calculator(self) -> Calculator:
-        """An ASE calculator with energy (eV) and forces (eV/Angstrom) for atoms in the teacher's order."""
-        from ffpt_core.teachers.calculator import TeacherCalculator
-
-        return TeacherCalculator(self)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write system.xml (OpenMM), topology.pdb, relaxed.xyz (Angstrom) and teacher.json into folder.
@@ -234,13 +231,13 @@ class Teacher:
         mm = import_openmm()
         folder = Path(folder)
         with atomic_write(folder / "system.xml") as stream:
-            stream.write(mm.XmlSerializer.serialize(self.system))
+            stream.write(to_xml(self.system))
         with atomic_write(folder / "topology.pdb") as stream:
             # Numbers without a unit are Angstrom here, unlike everywhere else in OpenMM.
             mm.app.PDBFile.writeFile(self.topology, self.atoms.positions, stream)
         with atomic_path(folder / "relaxed.xyz") as path:
             ase.io.write(path, self.atoms, format="extxyz", plain=False)
-        write_json(folder / "teacher.json", {"format": "ffpt-teacher", "level": self.level, **self.record})
+        write_json(folder / "teacher.json", {"format": "ffpt-teacher", "level": self.level, **self.provenance})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Teacher:
@@ -265,14 +262,46 @@ class Teacher:
             atoms = cast("Atoms", ase.io.read(folder / "relaxed.xyz", index=0, format="extxyz"))
         except (mm.OpenMMException, ValueError, IndexError, KeyError, OSError) as error:
             raise FfptError(f"{folder} is damaged: {error}") from error
-        return cls(system=system, topology=topology, atoms=atoms, level=record.pop("level"), record=record)
+        return cls(system=system, topology=topology, atoms=atoms, level=record.pop("level"), provenance=record)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # OpenMM objects cross to worker processes as XML.
-        mm = import_openmm()
-        xml = mm.XmlSerializer.serialize(self.system)
-        return _restored, (xml, self.topology, self.atoms, self.level, self.record)
+        return _restored, (to_xml(self.system), self.topology, self.atoms, self.level, self.provenance)
 
 
-def _restored(xml: str, topology: Topology, atoms: Atoms, level: str, record: dict[str, Any]) -> Teacher:
-    return Teacher(import_openmm().XmlSerializer.deserialize(xml), topology, atoms, level, record)
+class TeacherEvaluator:
+    """A teacher for copies of its atoms, which share its cell.
+
+    Args:
+        teacher: the force field.
+        copies: number of copies.
+    """
+
+    def __init__(self, teacher: Teacher, copies: int = 1) -> None:
+        self.numbers = teacher.numbers
+        self._teacher = teacher
+        self._copies = copies
+
+    def __call__(self, positions: np.ndarray, cell: np.ndarray | None = None) -> Prediction:
+        """Evaluate. Arguments and result are those of ffpt_core.potentials.interface.Evaluator.
+
+        Raises:
+            FfptError: a cell that is thinner than twice the cutoff or not reduced, or one for a molecule in vacuum.
+        """
+        frames = np.reshape(positions, (self._copies, len(self.numbers), 3))
+        (box,) = self._teacher.boxes_of(cell, 1)
+        energies, forces = np.full(self._copies, np.nan), np.full(frames.shape, np.nan)
+        for index, frame in enumerate(frames):
+            if np.isfinite(frame).all():
+                energies[index], forces[index] = self._teacher.single_point(frame, box)
+        return Prediction(energies, forces.reshape(-1, 3), None)
+
+
+def _symbols(numbers: Sequence[int] | np.ndarray) -> str:
+    from ase.symbols import Symbols
+
+    return str(Symbols(np.asarray(numbers)))
+
+
+def _restored(xml: str, topology: Topology, atoms: Atoms, level: str, provenance: dict[str, Any]) -> Teacher:
+    return Teacher(import_openmm().XmlSerializer.deserialize(xml), topology, atoms, level, provenance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ffpt_core.teachers.teacher import import_openmm
+from ffpt_core.teachers.systems import import_openmm
 
 if TYPE_CHECKING:
     from openmm.app import Topology

@@ -13,7 +13,8 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import NANOMETRE
 from ffpt_core.structure.periodic import wrap_molecules
 from ffpt_core.teachers.provenance import versions
-from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
+from ffpt_core.teachers.systems import assign_force_groups, import_openmm
+from ffpt_core.teachers.teacher import Teacher
 
 if TYPE_CHECKING:
     from openmm import System

@@ -14,7 +14,7 @@ import numpy as np
 from ffpt_core import NetworkPotential, load
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import fingerprint
-from ffpt_core.teachers import BUILT_IN, Teacher, load_teacher
+from ffpt_core.teachers import Teacher, built_in_names, load_teacher
 from ffpt_openmm.forces.backends import choose_backend, choose_platform
 from ffpt_openmm.forces.create import create_system
 from ffpt_openmm.forces.pythonforce import ReplicaEvaluation, evaluation
@@ -163,7 +163,7 @@ class TeacherModel:
 
         xml = openmm.XmlSerializer.serialize(self.teacher.system)
         digest = fingerprint(np.frombuffer(xml.encode(), dtype=np.uint8))
-        return {"fingerprint": digest, "level": self.teacher.level, **self.teacher.record}
+        return {"fingerprint": digest, "level": self.teacher.level, **self.teacher.provenance}
 
     def save(self, folder: RunFolder) -> None:
         """The folder teacher/."""
@@ -184,7 +184,7 @@ def as_model(source: NetworkPotential | Teacher | str | os.PathLike[str]) -> tup
     if isinstance(source, Teacher):
         return TeacherModel(source), "a Teacher"
     name = os.fspath(source)
-    if Path(name).is_dir() or (name in BUILT_IN and not Path(name).exists()):
+    if Path(name).is_dir() or (name in built_in_names() and not Path(name).exists()):
         return TeacherModel(load_teacher(name)), name
     return PotentialModel(load(name)), name
 

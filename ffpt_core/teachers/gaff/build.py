@@ -24,7 +24,8 @@ from ffpt_core.teachers.gaff.parameters import (
 )
 from ffpt_core.teachers.gaff.provenance import gaff_record
 from ffpt_core.teachers.relaxation import relaxed
-from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
+from ffpt_core.teachers.systems import assign_force_groups, import_openmm
+from ffpt_core.teachers.teacher import Teacher
 from ffpt_core.teachers.topology import build_topology
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.teachers.provenance import versions
 from ffpt_core.teachers.qforce.species_teachers import LEVEL, MORSE
 from ffpt_core.teachers.relaxation import relaxed
-from ffpt_core.teachers.teacher import Teacher, assign_force_groups, import_openmm
+from ffpt_core.teachers.systems import assign_force_groups, import_openmm
+from ffpt_core.teachers.teacher import Teacher
 from ffpt_core.teachers.topology import build_topology
 
 if TYPE_CHECKING:

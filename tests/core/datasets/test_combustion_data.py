@@ -39,7 +39,7 @@ from ffpt_core.datasets.formats.combustion_corrections import CORRECTIONS, Block
 from ffpt_core.datasets.records import combustion_files
 from ffpt_core.datasets.records.combustion import reaction_names
 from ffpt_core.datasets.storage import load_arrays
-from ffpt_core.sampling.resolved import get_calculator
+from ffpt_core.potentials.sources import open_potential
 from ffpt_core.teachers.qforce.species_teachers import species_teacher
 from ffpt_core.training import make_configuration, train
 from ffpt_core.training.evaluation import errors_by, predict
@@ -390,19 +390,19 @@ def test_the_real_benchmark() -> None:
 def test_a_spin_broken_guess_separates_hydrogen() -> None:
     """Restricted H2 at 4 Angstrom lies far above two free atoms; the broken-symmetry solution does not."""
     pytest.importorskip("pyscf")
-    atom = Atoms("H", calculator=get_calculator("pyscf:HF/sto-3g", multiplicity=2)).get_potential_energy()
+    atom = Atoms("H", calculator=open_potential("pyscf:HF/sto-3g", multiplicity=2).calculator()).get_potential_energy()
     stretched = Atoms("H2", [(0, 0, 0), (0, 0, 4.0)])
-    stretched.calc = get_calculator("pyscf:HF/sto-3g")
+    stretched.calc = open_potential("pyscf:HF/sto-3g").calculator()
     restricted = stretched.get_potential_energy()
-    stretched.calc = get_calculator("pyscf:HF/sto-3g/df/spins=1,-1")
+    stretched.calc = open_potential("pyscf:HF/sto-3g/df/spins=1,-1").calculator()
     broken = stretched.get_potential_energy()
     assert restricted > 2 * atom + 5
     assert broken == pytest.approx(2 * atom, abs=0.05)
-    stretched.calc = get_calculator("pyscf:HF/sto-3g/spins=1,-1,0")
+    stretched.calc = open_potential("pyscf:HF/sto-3g/spins=1,-1,0").calculator()
     with pytest.raises(FfptError, match="spins 1, -1, 0 do not fit 2 atoms"):
         stretched.get_potential_energy()
     with pytest.raises(FfptError, match="'nonsense' is neither df nor spins"):
-        get_calculator("pyscf:HF/sto-3g/nonsense")
+        open_potential("pyscf:HF/sto-3g/nonsense").calculator()
 
 
 FOLDER = importlib.resources.files("ffpt_core.datasets") / "data"

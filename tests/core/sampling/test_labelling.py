@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,15 +17,17 @@ from ase.build import molecule
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 from ase.calculators.emt import EMT
 
-import ffpt_core.sampling.labelling_chunks as chunks
 from ffpt_core import NetworkPotential
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.runs import Parts
 from ffpt_core.datasets import Dataset, write
+from ffpt_core.potentials.calculator_potential import CalculatorPotential
+from ffpt_core.potentials.sources import TBLITE_ACCURACY, open_potential
 from ffpt_core.sampling.labelling import Job, label
+from ffpt_core.sampling.labelling_chunks import label_chunk
 from ffpt_core.sampling.rattle import rattle, rattle_and_label
-from ffpt_core.sampling.resolved import Resolved, get_calculator, resolve
 from ffpt_core.teachers import aspirin
+from ffpt_core.teachers.systems import to_xml
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -49,53 +52,28 @@ def emt(frames: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.array(energies), np.concatenate(forces)
 
 
-# ---- calculators by name
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("gfn2", "unknown calculator 'gfn2'"),
-        ("tblite:GFN9", "GFN2-xTB, GFN1-xTB"),
-        ("pyscf:PBE", "write pyscf:FUNCTIONAL/BASIS"),
-        ("pyscf:nonsense/def2-svp", "no functional 'nonsense'"),
-        ("pyscf:PBE/nonsense", "no basis set 'nonsense'"),
-        ("teacher:nowhere", "neither the folder of a teacher"),
-        ("nowhere.pt", "cannot read nowhere.pt"),
-        ("ase:nonsense", "no calculator 'nonsense'"),
-    ],
-)
-def test_unknown_names(name: str, message: str) -> None:
-    if name.startswith(("tblite", "pyscf")):
-        pytest.importorskip(name.partition(":")[0])
-    with pytest.raises(FfptError, match=message):
-        resolve(name)
+# ---- potentials by name
 
 
 def test_charge_and_multiplicity_where_they_mean_something() -> None:
-    with pytest.raises(FfptError, match="tblite and pyscf only"):
-        resolve("teacher:aspirin", charge=1)
+    data = water_frames(1)
+    for source in ("aspirin", "ase:emt"):
+        with pytest.raises(FfptError, match="charge"):
+            label(Job(data, source, charge=1), quiet=True)
     with pytest.raises(FfptError, match="multiplicity"):
-        resolve("ase:emt", multiplicity=0)
-
-
-@pytest.mark.parametrize(("name", "package"), [("tblite:GFN2-xTB", "tblite.ase"), ("pyscf:HF/sto-3g", "pyscf")])
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, name: str, package: str) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(FfptError, match=r"pip install \"ffpt\[labels\]\""):
-        resolve(name)
+        label(Job(data, "tblite:GFN2-xTB", multiplicity=0), quiet=True)
 
 
 def test_pyscf_forces_are_minus_the_gradient() -> None:
     pytest.importorskip("pyscf")
     atoms = molecule("H2O")
     atoms.positions += 0.05 * np.random.default_rng(0).standard_normal((3, 3))
-    atoms.calc = get_calculator("pyscf:HF/sto-3g")
+    atoms.calc = open_potential("pyscf:HF/sto-3g").calculator()
     forces, step, energies = atoms.get_forces(), 1e-3, []
     for sign in (1, -1):
         moved = atoms.copy()
         moved.positions[1, 2] += sign * step
-        moved.calc = get_calculator("pyscf:HF/sto-3g")
+        moved.calc = open_potential("pyscf:HF/sto-3g").calculator()
         energies.append(moved.get_potential_energy())
     assert -(energies[0] - energies[1]) / (2 * step) == pytest.approx(forces[1, 2], abs=1e-4)
 
@@ -113,13 +91,13 @@ def test_pyscf_charge_and_spin() -> None:
     # UHF/STO-3G of the OH radical at 0.9706 Angstrom; a doublet is below the quartet by several eV.
     energies = {}
     for multiplicity in (2, 4):
-        atoms.calc = get_calculator("pyscf:HF/sto-3g", multiplicity=multiplicity)
+        atoms.calc = open_potential("pyscf:HF/sto-3g", multiplicity=multiplicity).calculator()
         energies[multiplicity] = atoms.get_potential_energy()
     assert energies[2] < energies[4] - 2
-    atoms.calc = get_calculator("pyscf:HF/sto-3g")
+    atoms.calc = open_potential("pyscf:HF/sto-3g").calculator()
     with pytest.raises(FfptError, match="pyscf refuses the molecule"):
         atoms.get_potential_energy()
-    atoms.calc = get_calculator("pyscf:HF/sto-3g", charge=-1)
+    atoms.calc = open_potential("pyscf:HF/sto-3g?charge=-1").calculator()
     assert np.isfinite(atoms.get_potential_energy())
 
 
@@ -199,13 +177,8 @@ class Fragile(Calculator):
 
 
 @pytest.fixture
-def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Resolved("ase", "fragile", "fragile", Fragile)
-    monkeypatch.setattr(chunks, "resolve", lambda *arguments: made)
-    monkeypatch.setattr("ffpt_core.sampling.labelling.resolve", lambda *arguments: made)
-    chunks._resolved.cache_clear()
-    yield
-    chunks._resolved.cache_clear()
+def fragile() -> CalculatorPotential:
+    return CalculatorPotential(Fragile, "fragile", "", remembers=True)
 
 
 def broken(frames: Dataset, where: dict[int, float]) -> Dataset:
@@ -220,24 +193,24 @@ def broken(frames: Dataset, where: dict[int, float]) -> Dataset:
     [(200.0, "frame 17: Fragile failed: SCF did not converge after 50 cycles"), (60.0, "frame 17: .*nan")],
 )
 def test_a_failed_frame_is_named_and_the_others_are_kept(
-    fragile: None, frames: Dataset, tmp_path: Path, place: float, message: str
+    fragile: CalculatorPotential, frames: Dataset, tmp_path: Path, place: float, message: str
 ) -> None:
-    job = Job(broken(frames, {17: place}), "anything")
+    job = Job(broken(frames, {17: place}), fragile)
     with pytest.raises(FfptError, match=message):
         label(job, tmp_path / "out.npz", quiet=True)
     assert not (tmp_path / "out.npz").exists()
     assert len(list(Parts(tmp_path / "out.npz").folder.glob("0*.npz"))) == 2  # the two chunks before
 
 
-def test_failed_frames_can_be_left_out(fragile: None, frames: Dataset, tmp_path: Path) -> None:
-    job = Job(broken(frames, {2: 200.0, 17: 60.0}), "anything", skip_failed=True)
+def test_failed_frames_can_be_left_out(fragile: CalculatorPotential, frames: Dataset, tmp_path: Path) -> None:
+    job = Job(broken(frames, {2: 200.0, 17: 60.0}), fragile, skip_failed=True)
     out = label(job, tmp_path / "out.npz", quiet=True)
     kept = [index for index in range(20) if index not in (2, 17)]
     assert len(out) == 18
     np.testing.assert_array_equal(out.positions, job.frames[np.array(kept)].positions)
     np.testing.assert_array_equal(out.energies, [job.frames[index].positions.sum() for index in kept])
     assert set(json.loads((tmp_path / "out.json").read_text())["failed"]) == {"2", "17"}
-    everything = Job(broken(frames, dict.fromkeys(range(20), 200.0)), "anything", skip_failed=True)
+    everything = Job(broken(frames, dict.fromkeys(range(20), 200.0)), fragile, skip_failed=True)
     with pytest.raises(FfptError, match="all 20 frames failed; frame 0"):
         label(everything, quiet=True)
 
@@ -255,7 +228,7 @@ def test_work_of_another_input_is_refused(frames: Dataset, tmp_path: Path) -> No
     output = tmp_path / "out.npz"
     job = Job(frames, "ase:emt")
     folder = Parts(output).folder
-    folder.mkdir()  # as ffpt 0.1.0 left it, without a lock
+    folder.mkdir()
     (folder / "input.json").write_text(json.dumps(job.identity()))
     with pytest.raises(FfptError, match=r"unfinished work of another input \(its frames and fingerprint differ\)"):
         label(Job(frames[:5], "ase:emt"), output, quiet=True)
@@ -268,13 +241,12 @@ def test_work_of_another_input_is_refused(frames: Dataset, tmp_path: Path) -> No
 def test_finished_chunks_are_not_calculated_again(frames: Dataset, tmp_path: Path, monkeypatch) -> None:
     output, job = tmp_path / "out.npz", Job(frames, "ase:emt")
     seen: list[int] = []
-    original = chunks.label_chunk
 
-    def stopping(*arguments):
+    def stopping(chunk):
         if len(seen) == 2:
             raise KeyboardInterrupt
-        seen.append(arguments[4])
-        return original(*arguments)
+        seen.append(chunk.first)
+        return label_chunk(chunk)
 
     monkeypatch.setattr("ffpt_core.sampling.labelling.label_chunk", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -284,6 +256,50 @@ def test_finished_chunks_are_not_calculated_again(frames: Dataset, tmp_path: Pat
     resumed = label(job, output, quiet=True)
     assert seen == [0, 16]  # the damaged chunk and the missing one
     np.testing.assert_array_equal(resumed.energies, emt(frames)[0])
+
+
+@pytest.mark.parametrize(
+    ("source", "charge", "name"),
+    [
+        ("ase:emt", 0, "ase:emt"),
+        ("tblite:GFN2-xTB", 2, f"tblite:GFN2-xTB charge 2 multiplicity 1 accuracy {TBLITE_ACCURACY}"),
+        ("pyscf:HF/sto-3g", 2, "pyscf:HF/sto-3g charge 2 multiplicity 1"),
+        ("file", 0, "potential {file}"),
+        ("teacher", 0, "teacher {system}"),
+    ],
+)
+def test_work_of_an_earlier_ffpt_goes_on(
+    potential: NetworkPotential, tmp_path: Path, source: str, charge: int, name: str
+) -> None:
+    """Its record names the calculator where that of today has a fingerprint."""
+    if source.startswith(("tblite", "pyscf")):
+        pytest.importorskip(source.partition(":")[0])
+    data, output = water_frames(2), tmp_path / "out.npz"
+    if source == "file":
+        source = str(tmp_path / "model.pt")
+        potential.save(source)
+        name = name.format(file=hashlib.sha256(Path(source).read_bytes()).hexdigest())
+    elif source == "teacher":
+        source, teacher = "teacher:aspirin", aspirin()
+        data = Dataset.from_arrays(teacher.numbers, rattle(teacher.atoms.positions, 2))
+        name = name.format(system=hashlib.sha256(to_xml(teacher.system).encode()).hexdigest())
+    job = Job(data, source, charge)
+    parts = Parts(output)
+    before = {key: value for key, value in job.identity().items() if key != "potential"} | {"calculator": name}
+    parts.claim(before)
+    size = before["chunk"]
+    parts.write(
+        "000000000",
+        energies=np.full(min(size, 2), 42.0),
+        forces=np.full((len(data.numbers) if size > 1 else len(data.numbers) // 2, 3), 0.5),
+        failed=np.empty(0, dtype=int),
+        reasons=np.empty(0, dtype=str),
+    )
+    assert label(job, output, quiet=True).energies[0] == 42.0  # not calculated again
+    assert json.loads((tmp_path / "out.json").read_text())["input"] == before
+    assert label(job, output, quiet=True).energies[0] == 42.0  # nor when it is finished
+    with pytest.raises(FfptError, match="comes from another input"):
+        label(Job(data[:1], source, charge), output, quiet=True)
 
 
 def workers_of(process: subprocess.Popen) -> list[int]:
@@ -332,5 +348,5 @@ def test_the_command(frames: Dataset, tmp_path: Path) -> None:
     np.testing.assert_allclose(out.energies, emt(frames)[0], atol=1e-5)  # text has few digits
     with pytest.raises(FfptError, match=r"written as \.npz"):
         command(tmp_path / "frames.xyz", "ase:emt", tmp_path / "out.xyz")
-    with pytest.raises(FfptError, match="unknown calculator"):
+    with pytest.raises(FfptError, match="no potential 'nonsense'"):
         command(tmp_path / "frames.xyz", "nonsense", tmp_path / "b.npz")

@@ -129,7 +129,7 @@ def test_clashes_move_the_mean_and_not_the_median() -> None:
 def test_effective_temperature_of_rattled_aspirin() -> None:
     teacher = aspirin()
     data = rattle_and_label(teacher, 4000)
-    minimum = teacher.record["relaxed_energy_eV"]
+    minimum = teacher.provenance["relaxed_energy_eV"]
     found = energy_distribution(data.energies, minimum, vibrational_degrees_of_freedom(teacher.atoms.positions))
     assert found.n_vib == 57
     assert found.mean_temperature == pytest.approx(17_000, rel=0.03)

@@ -200,9 +200,9 @@ def test_files_with_missing_hydrogens_or_wrong_names(tmp_path: Path) -> None:
 def test_gasteiger_where_sqm_cannot_run(tools: AmberTools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AmberTools, "sqm_problem", lambda self, folder: "liblapack.so.3 is missing")
     teacher = gaff.gaff_teacher(from_smiles("CC(=O)[O-]"), conformers=3)
-    assert teacher.record["charge_method"] == "gasteiger"
-    assert "liblapack.so.3 is missing" in teacher.record["warning"]
-    assert sum(teacher.record["charges_e"]) == pytest.approx(-1.0, abs=1e-6)
+    assert teacher.provenance["charge_method"] == "gasteiger"
+    assert "liblapack.so.3 is missing" in teacher.provenance["warning"]
+    assert sum(teacher.provenance["charges_e"]) == pytest.approx(-1.0, abs=1e-6)
     assert np.abs(teacher.energies_and_forces(teacher.atoms.positions[None])[1]).max() < FORCE_TOLERANCE
 
 
@@ -211,13 +211,13 @@ def test_am1_bcc_of_a_cation(tools: AmberTools, tmp_path: Path) -> None:
     if problem:
         pytest.skip(problem)
     teacher = gaff.gaff_teacher(from_smiles("C[NH3+]"), conformers=2, name="methylammonium")
-    assert teacher.record["charge_method"] == "am1-bcc"
-    charges = np.array(teacher.record["charges_e"])
+    assert teacher.provenance["charge_method"] == "am1-bcc"
+    charges = np.array(teacher.provenance["charges_e"])
     assert charges.sum() == pytest.approx(1.0, abs=1e-6)
     symbols = np.array(teacher.atoms.get_chemical_symbols())
     amine = charges[symbols == "H"][-3:]
     np.testing.assert_allclose(amine, amine[0], atol=1e-6)  # equivalent hydrogens have equal charges
-    assert teacher.record["name"] == "methylammonium"
+    assert teacher.provenance["name"] == "methylammonium"
     teacher.save(tmp_path / "out")
     assert (tmp_path / "out" / "teacher.json").is_file()
 

@@ -206,8 +206,8 @@ def qforce_xml(folder: Path, *forces: str, masses: tuple[float, ...] = (15.999, 
 def test_the_system_of_qforce_is_the_teacher_of_the_table(tmp_path: Path) -> None:
     """Morse bonds count from free atoms, though the file counts them from their minimum."""
     teacher = read_qforce(qforce_xml(tmp_path, BOND_MORSE, ANGLE))
-    assert teacher.record["energy_zero"] == "free atoms"
-    assert teacher.record["name"] == "water"
+    assert teacher.provenance["energy_zero"] == "free atoms"
+    assert teacher.provenance["name"] == "water"
     assert teacher.bonds.tolist() == [[0, 1], [0, 2]]
     frames = rattled(TEACHERS["H2O"], 20)
     for ours, table in zip(
@@ -218,7 +218,7 @@ def test_the_system_of_qforce_is_the_teacher_of_the_table(tmp_path: Path) -> Non
 
 def test_couplings_are_terms_of_their_own(tmp_path: Path) -> None:
     teacher = read_qforce(qforce_xml(tmp_path, BOND_HARMONIC, ANGLE, CROSS))
-    assert teacher.record["energy_zero"] == "minimum of each term"
+    assert teacher.provenance["energy_zero"] == "minimum of each term"
     frames = teacher.atoms.positions[None] * np.array([1.0, 1.05])[:, None, None]
     terms = teacher.energy_terms(frames)
     stretch = np.linalg.norm(frames[:, 1] - frames[:, 0], axis=1) / 10 - 0.0962

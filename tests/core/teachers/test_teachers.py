@@ -15,7 +15,7 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import BOLTZMANN, KJ_PER_MOL
 from ffpt_core.sampling.trajectory import teacher_frames
 from ffpt_core.teachers import TERMS, Teacher, load_teacher
-from ffpt_core.teachers.teacher import assign_force_groups
+from ffpt_core.teachers.systems import assign_force_groups
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "aspirin_ccsd"
 TLEAP_PI = 3.141594
@@ -161,14 +161,14 @@ def test_terms_add_up_to_the_energy(teacher: Teacher) -> None:
 def test_the_relaxed_geometry_is_a_minimum(teacher: Teacher) -> None:
     energies, forces = teacher.energies_and_forces(teacher.atoms.positions[None])
     assert np.abs(forces).max() < 1e-4
-    assert energies[0] == pytest.approx(teacher.record["relaxed_energy_eV"], abs=1e-7)
+    assert energies[0] == pytest.approx(teacher.provenance["relaxed_energy_eV"], abs=1e-7)
     assert teacher.energies_and_forces(rattled(teacher.atoms.positions, 50, 0.01))[0].min() > energies[0]
 
 
 def test_atom_order_is_that_of_md17(teacher: Teacher) -> None:
     assert list(teacher.numbers) == [6] * 7 + [8] * 3 + [6, 6, 8] + [1] * 8
-    assert teacher.record["charge_method"] == "am1-bcc"
-    assert sum(teacher.record["charges_e"]) == pytest.approx(0.0, abs=1e-6)
+    assert teacher.provenance["charge_method"] == "am1-bcc"
+    assert sum(teacher.provenance["charges_e"]) == pytest.approx(0.0, abs=1e-6)
     if not SHARED.is_dir():
         pytest.skip("the CCSD set is not here")
     from ffpt_core.datasets import read
@@ -189,7 +189,7 @@ def test_atom_order_is_that_of_md17(teacher: Teacher) -> None:
 def test_md_of_the_teacher_is_thermal(teacher: Teacher) -> None:
     data = teacher_frames(teacher, 300, temperature=300.0, seed=3)
     vibrations = 3 * len(teacher.numbers) - 6
-    mean = data.energies.mean() - teacher.record["relaxed_energy_eV"]
+    mean = data.energies.mean() - teacher.provenance["relaxed_energy_eV"]
     # Equipartition of the potential energy; soft torsions make it a few per cent off.
     assert mean == pytest.approx(vibrations * BOLTZMANN * 300.0 / 2, rel=0.15)
     again = teacher_frames(teacher, 3, temperature=300.0, seed=3)
@@ -212,7 +212,7 @@ def test_save_and_load_give_the_same_teacher(teacher: Teacher, tmp_path: Path) -
     positions = rattled(teacher.atoms.positions, 5)
     np.testing.assert_array_equal(loaded.energies_and_forces(positions)[1], teacher.energies_and_forces(positions)[1])
     np.testing.assert_array_equal(loaded.bonds, teacher.bonds)
-    assert loaded.record == teacher.record
+    assert loaded.provenance == teacher.provenance
     assert loaded.level == "GAFF-2.11"
     copy = pickle.loads(pickle.dumps(teacher))  # our own object, on its way to a worker process
     np.testing.assert_array_equal(copy.energies_and_forces(positions)[0], teacher.energies_and_forces(positions)[0])

@@ -28,7 +28,7 @@ def box() -> Teacher:
     teacher = water_box(seed=1)
     moved = teacher.atoms.copy()
     moved.positions += np.random.default_rng(0).normal(0, 0.05, moved.positions.shape)
-    return Teacher(teacher.system, teacher.topology, moved, teacher.level, teacher.record)
+    return Teacher(teacher.system, teacher.topology, moved, teacher.level, teacher.provenance)
 
 
 @pytest.mark.parametrize("model", PARAMETERS)
