@@ -1,4 +1,4 @@
-"""A second network, small and unlike NewtonNet, that comes from outside of the package: the proof that none is welded."""
+"""A second network, small and unlike NewtonNet, from outside of the package: the proof that none is welded."""
 
 # TorchScript reads the annotations of this file: no postponed evaluation here.
 import torch

@@ -319,7 +319,7 @@ def _scan(
 def _closest(geometries: list[Atoms], moved: list[int], graph: MoleculeGraph, but: tuple[int, ...] = ()) -> np.ndarray:
     """See Scan.closest. The pair of atoms in but does not count."""
     rest = np.setdiff1d(np.arange(len(graph.neighbours)), moved)
-    near = graph.within_two_bonds()[np.ix_(moved, rest)]
+    near = graph.within_two_bonds()[np.ix_(np.array(moved), rest)]
     if but:
         near |= np.isin(moved, but)[:, None] & np.isin(rest, but)
     radii = covalent_radii[geometries[0].numbers]

@@ -36,7 +36,7 @@ def read_geometries(path: str | os.PathLike[str]) -> list[Atoms]:
     from ase.io.formats import UnknownFileTypeError
 
     try:
-        found = cast("list[Atoms]", ase.io.read(path, index=":"))  # a slice gives a list
+        found = cast("list[Atoms]", ase.io.read(Path(path), index=":"))  # a slice gives a list
     except (OSError, UnknownFileTypeError, ValueError, KeyError, IndexError, StopIteration) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise FfptError(f"cannot read {path} as a geometry: {reason}") from error

@@ -19,8 +19,8 @@ from ffpt_core.potentials.agreement import check_evaluator
 from ffpt_core.potentials.backends import BACKENDS
 from ffpt_core.potentials.contract import Tolerances
 from ffpt_core.potentials.interface import ISOLATED
-from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.potentials.network import NETWORKS
+from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.teachers import aspirin
 from ffpt_core.teachers.water import water_box as water_box_teacher
 
