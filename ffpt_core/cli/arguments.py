@@ -25,8 +25,9 @@ def labelled(argument: str) -> tuple[str, str]:
         FfptError: nothing stands on one side of the equals sign.
     """
     label, sign, what = argument.partition("=")
-    if not sign:
+    if not sign or "?" in label:  # of a label, not of the arguments of a name
         scheme, colon, rest = argument.partition(":")
+        rest = rest.partition("?")[0]
         return (Path(rest).stem if scheme == "teacher" else rest) if colon else Path(argument).stem, argument
     if not label.strip() or not what:
         raise FfptError(f"{argument!r}: write LABEL=PATH, such as 'fine-tuned=tuned.pt'")

@@ -20,7 +20,13 @@ _MOST_ROWS = 30
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Potential files; LABEL=PATH names them in table and picture.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Potentials: files, teachers' folders, tblite:GFN2-xTB and other names; LABEL=WHAT names them in "
+            "table and picture."
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="Labelled frames (extxyz, npz).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of evaluate.json and evaluate.png.")] = Path(
         "."
@@ -49,12 +55,13 @@ def evaluate(
     Examples:
       ffpt evaluate "from scratch=scratch/potential.pt" finetuned/potential.pt --data test.xyz -o errors/
       ffpt evaluate finetuned/potential.pt --data h2.npz --split split.json --by reaction --by source -o errors/
+      ffpt evaluate tblite:GFN2-xTB --data dft.xyz --energy-key dft_energy --forces-key dft_forces -o errors/
     """
-    from ffpt_core import load
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.base.files import write_json
     from ffpt_core.cli.arguments import labelled_once
     from ffpt_core.datasets import read
+    from ffpt_core.potentials.sources import open_potential
     from ffpt_core.training.evaluation import Errors, errors_by, errors_of, predict
     from ffpt_core.training.plots import plot_parity
 
@@ -71,7 +78,8 @@ def evaluate(
     with notes():
         dataset = _part(read(data, options), split, part)
     names = [name for name, labels in dataset.groups.items() if len(set(labels)) <= _MOST_ROWS] if by is None else by
-    predictions = {name: predict(load(path), dataset, batch_size) for name, path in labelled_once(models).items()}
+    potentials = {name: open_potential(source) for name, source in labelled_once(models).items()}
+    predictions = {name: predict(potential, dataset, batch_size) for name, potential in potentials.items()}
     errors = {name: errors_of(dataset, *predicted) for name, predicted in predictions.items()}
     grouped = {
         group: {name: errors_by(dataset, *predicted, group) for name, predicted in predictions.items()}

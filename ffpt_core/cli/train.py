@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ffpt_core.cli.reading import EnergyKey, EnergyUnit, ForcesKey, LengthUnit, Level
+
 
 def train(
     configuration: Annotated[
@@ -45,13 +47,18 @@ def train(
     gradient_clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.999.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
-    level: Annotated[str | None, typer.Option(help="Level of theory of the labels, e.g. CCSD.")] = None,
+    energy_unit: EnergyUnit = None,
+    length_unit: LengthUnit = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    level: Level = None,
     seed: Annotated[int | None, typer.Option(help="Of the weights, the division of the data and their order.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    kernel: Annotated[str | None, typer.Option(help="On a CPU: fused (needs a C++ compiler), torch or auto.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="What computes: auto, cpp (needs a compiler) or torch.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while it trains.")] = False,
 ) -> None:
-    """Train a potential; the same command continues a run that was stopped.
+    """Train a potential; the same command continues a run that was stopped, and more --epochs extend one that ended.
 
     The defaults are the recipe of Yuan and Head-Gordon (arXiv 2509.14205). All keys of the YAML file are
     in config.yaml of any run and in docs/training.md.
@@ -78,6 +85,10 @@ def train(
             "split": split,
             "rehearse": rehearse,
             "n_rehearse": n_rehearse,
+            "energy_unit": energy_unit,
+            "length_unit": length_unit,
+            "energy_key": energy_key,
+            "forces_key": forces_key,
             "level": level,
         },
         "network": {"n_features": n_features, "n_layers": n_layers, "cutoff": cutoff},
@@ -103,7 +114,7 @@ def train(
     if configuration is None and (data is None or output is None):
         raise FfptError("ffpt train needs a YAML file, or --data and --output; see ffpt train --help")
     settings = read_configuration(configuration, given) if configuration else make_configuration(given, "options")
-    result = run_training(settings)
+    result = run_training(settings, quiet)
     for name, errors in (("validation", result.validation), ("test", result.test)):
         if errors is not None:
             console.print(f"{name}: {errors.describe()}")

@@ -89,14 +89,19 @@ class Summary:
         return lines
 
 
+def formulas(dataset: Dataset) -> dict[str, int]:
+    """How many frames each Hill formula has, the most frequent first."""
+    counted, frames = np.unique(compositions(dataset), axis=0, return_counts=True)
+    symbols = [chemical_symbols[number] for number in dataset.elements]
+    return {_formula(symbols, counted[index]): int(frames[index]) for index in np.argsort(-frames, kind="stable")}
+
+
 def summary(dataset: Dataset) -> Summary:
     """Count and measure a data set.
 
     Args:
         dataset: any data set, labelled or not.
     """
-    counted, frames = np.unique(compositions(dataset), axis=0, return_counts=True)
-    order = np.argsort(-frames, kind="stable")
     symbols = [chemical_symbols[number] for number in dataset.elements]
     sizes = dataset.n_atoms if len(dataset) else np.zeros(1, dtype=np.int64)
     measured: dict[str, Any] = {}
@@ -116,7 +121,7 @@ def summary(dataset: Dataset) -> Summary:
         frames=len(dataset),
         atoms=(int(sizes.min()), int(sizes.max())),
         elements=tuple(symbols),
-        formulas={_formula(symbols, counted[index]): int(frames[index]) for index in order},
+        formulas=formulas(dataset),
         periodic=int(dataset.pbc.any(axis=1).sum()),
         repeats=int((first_of_repeats(dataset) != np.arange(len(dataset))).sum()),
         labels=tuple(name for name in ("energies", "forces") if getattr(dataset, name) is not None),

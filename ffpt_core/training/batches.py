@@ -48,6 +48,11 @@ def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
 
 
+def atoms_of(dataset: Dataset, frames: np.ndarray) -> np.ndarray:
+    """(n,) where the atoms of these frames are in the arrays of a dataset, one frame behind the other."""
+    return _ranges(dataset.offsets[frames], dataset.n_atoms[frames])
+
+
 class FramePairs:
     """The half pair lists of every frame of a dataset, in flat arrays.
 
@@ -123,7 +128,7 @@ class FrameBatches:
         """The batch of (n_frames,) frame numbers, in their order."""
         dataset, table = self.dataset, self.frame_pairs
         counts = dataset.n_atoms[frames]
-        atoms = _ranges(dataset.offsets[frames], counts)
+        atoms = atoms_of(dataset, frames)
         first_atoms = np.cumsum(counts) - counts
         pairs = table.pairs[:, table.rows(frames)] + np.repeat(first_atoms, table.counts[frames])
 

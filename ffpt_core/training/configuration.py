@@ -12,14 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write
+from ffpt_core.datasets import ReadOptions
+from ffpt_core.potentials.backends import AUTO, backend_names
+from ffpt_core.potentials.network import NETWORKS
+
+DEFAULT_NETWORK = "newtonnet"
+"""The kind of network where a configuration does not name one."""
+
+_OLD_KERNELS = {"fused": "cpp"}
+"""Names of backends in configurations of before."""
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataConfiguration(_Section):
-    """Where the labelled frames are and how they are divided."""
+class DataConfiguration(ReadOptions):
+    """Where the labelled frames are, how every one of their files is read, and how they are divided."""
 
     train: Path = Field(description="file of labelled frames: extxyz, npz of ffpt, sGDML/MD17 npz")
     validation: Path | None = Field(None, description="its own file of validation frames")
@@ -29,18 +38,6 @@ class DataConfiguration(_Section):
     split: Path | None = Field(None, description="JSON of 'ffpt data split' in place of the two numbers")
     rehearse: Path | None = Field(None, description="frames that start was trained on, to go on training on some")
     n_rehearse: int = Field(100, gt=0, description="how many of them, in every epoch the same")
-    energy_unit: str | None = Field(None, description="unit of the energies, where the file does not say it")
-    length_unit: str | None = Field(None, description="unit of the lengths, where the file does not say it")
-    level: str | None = Field(None, description="level of theory of the labels, where the file does not say it")
-
-
-class NetworkConfiguration(_Section):
-    """Size of the network, for training that does not start from a potential."""
-
-    n_features: int = Field(128, gt=0)
-    n_basis: int = Field(20, gt=0)
-    n_layers: int = Field(3, gt=0)
-    cutoff: float = Field(5.0, gt=0, description="Angstrom")
 
 
 class LossConfiguration(_Section):
@@ -77,7 +74,9 @@ class TrainingConfiguration(_Section):
     shifts: Literal["auto", "fit", "keep"] = Field(
         "auto", description="element energies: fitted to the data, kept from start, or fitted if the level changed"
     )
-    network: NetworkConfiguration = NetworkConfiguration()
+    network: dict[str, Any] = Field(
+        {"kind": DEFAULT_NETWORK}, validate_default=True, description="kind, and the settings of that kind of network"
+    )
     loss: LossConfiguration = LossConfiguration()
     schedule: ScheduleConfiguration = ScheduleConfiguration()
     learning_rate: float | None = Field(None, gt=0, description="default: 1e-3 from random weights, 1e-4 from start")
@@ -90,10 +89,25 @@ class TrainingConfiguration(_Section):
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, gt=0, description="CPU threads (default: all)")
-    kernel: Literal["auto", "fused", "torch"] = Field(
-        "auto", description="what computes on a CPU: the C++ kernel, which needs a compiler, or PyTorch"
-    )
+    kernel: str = Field(AUTO, description="backend that computes: auto, cpp, which needs a C++ compiler, or torch")
     tensorboard: bool = Field(False, description="also write TensorBoard events")
+
+    @pydantic.field_validator("network")
+    @classmethod
+    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """All settings of the network, as its kind has them."""
+        settings = {"kind": DEFAULT_NETWORK} | values
+        kind = settings.pop("kind")
+        return {"kind": kind} | NETWORKS.get(kind).Settings.model_validate(settings).model_dump(mode="json")
+
+    @pydantic.field_validator("kernel")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        """The name that a backend has now."""
+        name = _OLD_KERNELS.get(name, name)
+        if name not in backend_names():
+            raise ValueError(f"should be {', '.join(backend_names())}")
+        return name
 
     @property
     def initial_rate(self) -> float:
@@ -101,14 +115,16 @@ class TrainingConfiguration(_Section):
         return self.learning_rate or (1e-4 if self.start else 1e-3)
 
 
-def _readable(error: pydantic.ValidationError) -> str:
-    """The first problem in one line that names the key."""
+def _readable(error: pydantic.ValidationError, values: dict[str, Any]) -> str:
+    """The first problem of validated values in one line that names the key."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the configuration"
     if first["type"] == "extra_forbidden":
         section: Any = TrainingConfiguration
         for part in first["loc"][:-1]:
             section = section.model_fields[str(part)].annotation
+        if first["loc"][0] == "network":
+            section = NETWORKS.get(values["network"].get("kind", DEFAULT_NETWORK)).Settings
         return f"unknown key {key}; known here: {', '.join(section.model_fields)}"
     if first["type"] == "missing":
         return f"key {key} is missing"
@@ -124,7 +140,9 @@ def make_configuration(values: dict[str, Any], source: str = "configuration") ->
     try:
         configuration = TrainingConfiguration.model_validate(values)
     except pydantic.ValidationError as error:
-        raise FfptError(f"{source}: {_readable(error)}") from error
+        raise FfptError(f"{source}: {_readable(error, values)}") from error
+    except FfptError as error:  # of what has a name: a network, a backend
+        raise FfptError(f"{source}: {error}") from error
     if configuration.start is not None and "network" in values:
         raise FfptError(f"{source}: key network is fixed by start ({configuration.start}); leave one of them out")
     return configuration

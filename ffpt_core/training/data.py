@@ -34,7 +34,7 @@ def read_frames(configuration: TrainingConfiguration) -> Frames:
     data = configuration.data
 
     def read_one(path: Path) -> Dataset:
-        dataset = read(path, energy_unit=data.energy_unit, length_unit=data.length_unit, level=data.level)
+        dataset = read(path, data)
         for label, weight in (("energies", "energy_weight"), ("forces", "force_weight")):
             if getattr(configuration.loss, weight) > 0 and getattr(dataset, label) is None:
                 raise FfptError(f"{path} holds no {label}, but loss.{weight} is {getattr(configuration.loss, weight)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -12,10 +12,10 @@ import torch
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.datasets import Dataset
-from ffpt_core.potentials.backends import choose_backend
+from ffpt_core.potentials.backends import AUTO, choose_backend
+from ffpt_core.potentials.interface import Evaluator, Potential
 from ffpt_core.potentials.network_potential import NetworkPotential
-from ffpt_core.potentials.newtonnet.cpp import CppNetwork, Structures, chunks_of
-from ffpt_core.training.batches import Batch, FrameBatches
+from ffpt_core.training.batches import FrameBatches, atoms_of, chunks
 
 
 @dataclass(frozen=True)
@@ -51,65 +51,66 @@ _FRAMES_ON_CPU, _ATOMS_ON_GPU = 20, 4000
 """What is evaluated at once: a GPU takes as long for few atoms as for many."""
 
 
-def predict(
-    potential: NetworkPotential, dataset: Dataset, batch_size: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def predict(potential: Potential, dataset: Dataset, batch_size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Energies and forces of every frame.
 
     Args:
         potential: what to evaluate.
         dataset: the frames.
-        batch_size: how many at once; None: what suits the potential's device.
+        batch_size: how many at once, where the potential gains by it; None: what suits its device.
 
     Returns:
         (n_frames,) eV, and (n_atoms_total, 3) eV/Angstrom, in the order of the dataset.
 
     Raises:
-        FfptError: an element that the potential does not know.
+        FfptError: an element that the potential does not know, or something else that it cannot do.
     """
-    potential.check(dataset.numbers)
-    evaluate = _fused(potential) if choose_backend("auto", potential).name == "cpp" else _torch(potential)
     if batch_size is None:
         many = max(1, int(_ATOMS_ON_GPU / np.mean(dataset.n_atoms))) if len(dataset) else 1
-        batch_size = _FRAMES_ON_CPU if potential.device.type == "cpu" else many
-    batches = FrameBatches(dataset, potential.cutoff)
-    energies, forces = [], []
+        batch_size = many if potential.on_gpu else _FRAMES_ON_CPU
+    predict_all = _in_batches if isinstance(potential, NetworkPotential) else _by_evaluators
+    energies, forces = np.empty(len(dataset)), np.empty((len(dataset.numbers), 3))
     with progress_bar("evaluating", len(dataset)) as advance:
-        for first in range(0, len(dataset), batch_size):
-            frames = np.arange(first, min(first + batch_size, len(dataset)))
-            energy, force = evaluate(batches[frames])
-            energies.append(energy)
-            forces.append(force)
+        for frames, energy, force in predict_all(potential, dataset, batch_size):
+            energies[frames] = energy
+            forces[atoms_of(dataset, frames)] = force
             advance(len(frames))
-    return np.concatenate(energies), np.concatenate(forces)
+    return energies, forces
 
 
-BatchEvaluation = Callable[[Batch], tuple[np.ndarray, np.ndarray]]
-"""A batch to (n_frames,) energies, eV, and (n_atoms, 3) forces, eV/Angstrom."""
+Predictions = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Frame numbers (n,), their energies (n,), eV, and the forces of their atoms (n_atoms, 3), eV/Angstrom."""
 
 
-def _torch(potential: NetworkPotential) -> BatchEvaluation:
-    def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        batch = batch.to(potential.device)
+def _in_batches(potential: NetworkPotential, dataset: Dataset, batch_size: int) -> Predictions:
+    """Any frames at once."""
+    potential.check(dataset.numbers)
+    evaluate = choose_backend(AUTO, potential).frame_evaluation(potential)
+    batches = FrameBatches(dataset, potential.cutoff)
+    for frames in chunks(np.arange(len(dataset)), batch_size):
+        batch = batches[frames].to(potential.device)
         with torch.no_grad():
-            energies, forces = potential(*batch[:6])
+            energies, forces = evaluate(*batch[:6])
         energies = energies.double() + potential.shift_energies(batch.numbers, batch.frames, batch.n_frames)
-        return energies.cpu().numpy(), forces.double().cpu().numpy()
-
-    return evaluate
+        yield frames, energies.cpu().numpy(), forces.double().cpu().numpy()
 
 
-def _fused(potential: NetworkPotential) -> BatchEvaluation:
-    network = CppNetwork(potential)
-
-    def evaluate(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        translations = None if batch.translations is None else batch.translations.numpy()
-        structures = Structures(batch.numbers.numpy(), batch.positions.numpy(), batch.pairs.numpy(), translations)
-        result = network.evaluate_frames(structures, chunks_of(structures, batch.frames.numpy(), batch.n_frames))
-        shifts = potential.shift_energies(batch.numbers, batch.frames, batch.n_frames).numpy()
-        return np.bincount(batch.frames.numpy(), result.energies, batch.n_frames) + shifts, result.forces
-
-    return evaluate
+def _by_evaluators(potential: Potential, dataset: Dataset, batch_size: int) -> Predictions:
+    """Frames of the same atoms one after the other, or as copies where that is cheaper."""
+    alike: dict[tuple[tuple[int, ...], tuple[bool, ...]], list[int]] = {}
+    for frame, numbers in enumerate(np.split(dataset.numbers, dataset.offsets[1:-1])):
+        alike.setdefault((tuple(numbers), tuple(dataset.pbc[frame])), []).append(frame)
+    for numbers, pbc in alike:
+        potential.check(numbers, pbc)
+    for (numbers, pbc), frames in alike.items():
+        periodic = any(pbc)
+        evaluators: dict[int, Evaluator] = {}
+        for part in chunks(np.array(frames), batch_size if potential.batches and not periodic else 1):
+            if len(part) not in evaluators:
+                evaluators[len(part)] = potential.evaluator(numbers, pbc, copies=len(part))
+            positions = dataset.positions[atoms_of(dataset, part)]
+            prediction = evaluators[len(part)](positions, dataset.cells[part[0]] if periodic else None)
+            yield part, prediction.energies, prediction.forces
 
 
 def errors_of(dataset: Dataset, energies: np.ndarray, forces: np.ndarray) -> Errors:
@@ -157,7 +158,7 @@ def errors_by(dataset: Dataset, energies: np.ndarray, forces: np.ndarray, group:
     return found
 
 
-def evaluate(potential: NetworkPotential, dataset: Dataset, batch_size: int | None = None) -> Errors:
+def evaluate(potential: Potential, dataset: Dataset, batch_size: int | None = None) -> Errors:
     """Errors of a potential on a dataset with energies, forces or both.
 
     Raises:

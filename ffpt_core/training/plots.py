@@ -19,7 +19,7 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
     """Validation errors and learning rate by epoch, one line a run.
 
     Args:
-        histories: rows of PotentialModule.history by name of the run.
+        histories: rows of a history (ffpt_core.training.loop.Loop) by name of the run.
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 

@@ -14,6 +14,7 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.progress import console
 from ffpt_core.base.version import __version__
+from ffpt_core.datasets.overview import formulas
 from ffpt_core.potentials.network_potential import NetworkPotential, load
 from ffpt_core.training.batches import FrameBatches
 from ffpt_core.training.configuration import TrainingConfiguration, read_configuration, write_configuration
@@ -24,6 +25,9 @@ from ffpt_core.training.loop import CHECKPOINT, POTENTIAL, Loop
 from ffpt_core.training.plots import plot_learning_curve
 from ffpt_core.training.start import starting_potential
 from ffpt_core.training.step import Learner
+
+_NAMED_MOLECULES = 50
+"""Hill formulas in the record of a potential; of more there is a count."""
 
 CONFIGURATION, RESULT, CURVE = "config.yaml", "result.json", "learning_curve.png"
 
@@ -138,8 +142,12 @@ def _device(configuration: TrainingConfiguration) -> torch.device:
 
 def _metadata(configuration: TrainingConfiguration, frames: Frames) -> dict[str, Any]:
     """The record that travels with the potential."""
+    molecules = formulas(frames.train)
+    named = dict(list(molecules.items())[:_NAMED_MOLECULES])
     return {
         "level": frames.train.level,
+        "molecules": named,  # frames of each Hill formula
+        "more_molecules": len(molecules) - len(named),
         "training": configuration.model_dump(mode="json"),
         "data": {
             name: None if part is None else {"frames": len(part), "fingerprint": part.fingerprint}

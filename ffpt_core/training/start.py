@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ffpt_core.datasets import Dataset, fit_shifts
+from ffpt_core.potentials.network import NETWORKS
 from ffpt_core.potentials.network_potential import NetworkPotential, load
-from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.training.configuration import TrainingConfiguration
 from ffpt_core.training.evaluation import predict
 
@@ -33,7 +33,8 @@ def starting_potential(configuration: TrainingConfiguration, train: Dataset) -> 
     scale = 1.0 if train.forces is None else 1.4826 * float(np.median(np.abs(train.forces))) or 1.0
     if configuration.start is None:
         torch.manual_seed(configuration.seed)
-        network = NewtonNet(**configuration.network.model_dump()).to(dtype)
+        settings = dict(configuration.network)
+        network = NETWORKS.get(settings.pop("kind"))(**settings).to(dtype)
         potential = NetworkPotential(network, train.elements, scales=dict.fromkeys(train.elements, scale))
     else:
         potential = load(configuration.start, device="cpu")

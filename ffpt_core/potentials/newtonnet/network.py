@@ -254,6 +254,12 @@ class NewtonNet(Network):
         self.readout_out = nn.Linear(n_features, 1)
         self.to(torch.get_default_dtype())
 
+    @torch.jit.unused
+    def divide(self, factor: float) -> None:
+        """In the last layer of the readout."""
+        self.readout_out.weight.div_(factor)
+        self.readout_out.bias.div_(factor)
+
     def forward(
         self, numbers: Tensor, pairs: PairIndex, displacements: Tensor, scales: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten
 from ffpt_core import FfptError, NetworkPotential, load
 from ffpt_core.datasets import Dataset
 from ffpt_core.potentials.newtonnet.network import NewtonNet
-from ffpt_core.potentials.newtonnet.triton import why_no_triton
+from ffpt_core.potentials.ordered_sums import why_no_triton
 from ffpt_core.training import evaluate, loop, make_configuration, train
 from ffpt_core.training.batches import FrameBatches, chunks, shuffled
 from ffpt_core.training.configuration import TrainingConfiguration
