@@ -92,8 +92,9 @@ def test_of_others() -> None:
 def test_teachers() -> None:
     teacher = aspirin()
     check_potential(teacher, rattled(teacher.atoms), Tolerances(1e-6, 1e-6, 5e-3), ordered=True)
-    box = water_box_teacher(27, cutoff=4.5, seed=1)
-    check_potential(box, rattled(box.atoms, 0.02), Tolerances(1e-4, 1e-3, 5e-2), ordered=True)
+    box = water_box_teacher(n_molecules=32, cutoff=4.5, seed=1)
+    # The mesh of particle-mesh Ewald stands in space: what is moved over it changes a little.
+    check_potential(box, rattled(box.atoms, 0.02), Tolerances(1e-4, 5e-3, 5e-2), ordered=True)
 
 
 class _Wrong(Potential):

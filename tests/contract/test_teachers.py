@@ -13,7 +13,7 @@ from ffpt_core.teachers import BUILT_IN, Teacher, built_in
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_teacher_is_whole(name: str, tmp_path: Path) -> None:
     teacher = built_in(name)
-    assert teacher.record["name"] == name
+    assert teacher.provenance["name"] == name
     assert teacher.level
 
     relaxed = teacher.atoms.positions
