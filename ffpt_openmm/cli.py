@@ -86,6 +86,7 @@ def md(
       ffpt md water.pt --topology water/reference/topology.pdb --temperature 300 --min-distance 1.2 -o nvt/
       ffpt md water/reference --temperature 300 --start nvt/ --friction 0 --replicas 5 -o nve/
     """
+    from ffpt_core.structure.read import read_geometry
     from ffpt_core.teachers import load_teacher
     from ffpt_openmm.md.run import run_md
     from ffpt_openmm.md.settings import MDSettings
@@ -113,7 +114,7 @@ def md(
     loaded = None if teacher is None else load_teacher(teacher)
     moved_by = _load(model)
     atoms, geometry = _atoms(topology, loaded, moved_by)
-    given: Atoms | list[Atoms] | None = geometry if structure is None else _read_structure(structure)
+    given: Atoms | list[Atoms] | None = geometry if structure is None else read_geometry(structure)
     reference = None
     if start is not None:
         if structure is not None:
@@ -139,40 +140,17 @@ def _load(model: str) -> Teacher | str:
 
 def _atoms(topology: Path | None, teacher: Teacher | None, moved_by: Teacher | str) -> tuple[Topology, Atoms | None]:
     """The topology, and a geometry unless that of the teacher is to be relaxed."""
+    from ffpt_core.structure.read import read_topology
     from ffpt_core.teachers import Teacher
 
     if topology is not None:
-        read, geometry = _read_topology(topology)
+        read, geometry = read_topology(topology)
         return read, geometry if teacher is None else None
     if teacher is not None:
         return teacher.topology, None
     if isinstance(moved_by, Teacher):
         return moved_by.topology, moved_by.atoms
     raise FfptError("give the atoms: --topology FILE.pdb, or --teacher FOLDER")
-
-
-def _read_structure(path: Path) -> Atoms:
-    import ase.io
-    from ase.io.formats import UnknownFileTypeError
-
-    try:
-        return ase.io.read(path, index=-1)  # type: ignore[return-value]  # one index, one structure
-    except (OSError, ValueError, IndexError, KeyError, UnknownFileTypeError) as error:
-        raise FfptError(f"cannot read the structure {path}: {error}") from error
-
-
-def _read_topology(path: Path) -> tuple[Topology, Atoms]:
-    from ase import Atoms
-    from openmm.app import PDBFile
-
-    from ffpt_core.base.units import NANOMETRE
-
-    try:
-        file = PDBFile(str(path))
-    except (OSError, ValueError, IndexError, KeyError) as error:
-        raise FfptError(f"cannot read the topology {path}: {error}") from error
-    numbers = [0 if atom.element is None else atom.element.atomic_number for atom in file.topology.atoms()]
-    return file.topology, Atoms(numbers, file.getPositions(asNumpy=True)._value * NANOMETRE)
 
 
 def _show(result: MDResult) -> None:

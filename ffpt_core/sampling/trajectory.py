@@ -15,7 +15,7 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.runs import Parts
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.units import NANOMETRE, PICOSECOND
 from ffpt_core.datasets import Dataset
 from ffpt_core.structure.graph import molecules
 from ffpt_core.structure.periodic import wrap_molecules
@@ -50,7 +50,7 @@ class Dynamics:
 
     def steps(self, picoseconds: float, what: str) -> int:
         """Steps in a time; raises FfptError where they are not whole."""
-        steps = 1000 * picoseconds / self.timestep
+        steps = PICOSECOND * picoseconds / self.timestep
         if steps < 0.999 or abs(steps - round(steps)) > 1e-6 * steps:
             raise FfptError(f"the {what} of {picoseconds:g} ps is not a whole number of {self.timestep:g} fs steps")
         return round(steps)
@@ -155,7 +155,7 @@ class Trajectory:
         """A Context with the noise of a segment: 0 is the equilibration."""
         mm = import_openmm()
         integrator = mm.LangevinMiddleIntegrator(
-            self.dynamics.temperature, self.dynamics.friction, self.dynamics.timestep / 1000
+            self.dynamics.temperature, self.dynamics.friction, self.dynamics.timestep / PICOSECOND
         )
         # OpenMM takes seed 0 as "choose one".
         words = np.random.SeedSequence(entropy=self.seed, spawn_key=(segment,)).generate_state(1)
@@ -229,5 +229,5 @@ def teacher_frames(
         FfptError: fewer than one frame or step between two, or a temperature that is not positive.
     """
     dynamics = Dynamics(temperature, friction=2.0, timestep=0.5)
-    interval = stride * dynamics.timestep / 1000
+    interval = stride * dynamics.timestep / PICOSECOND
     return Trajectory(teacher, dynamics, n_frames, interval, 2 / dynamics.friction, (seed,), None, "thermal").run()

@@ -39,9 +39,9 @@ def read_geometries(path: str | os.PathLike[str]) -> list[Atoms]:
         found = cast("list[Atoms]", ase.io.read(Path(path), index=":"))  # a slice gives a list
     except (OSError, UnknownFileTypeError, ValueError, KeyError, IndexError, StopIteration) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise FfptError(f"cannot read {path} as a geometry: {reason}") from error
+        raise FfptError(f"cannot read the structure {path}: {reason}") from error
     if not found:
-        raise FfptError(f"cannot read {path} as a geometry: it holds none")
+        raise FfptError(f"cannot read the structure {path}: it holds none")
     return found
 
 

@@ -10,7 +10,7 @@ from ase import Atoms
 
 from ffpt_core import NetworkPotential
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
+from ffpt_core.base.units import KJ_PER_MOL, MILLI, NANOMETRE, PICOSECOND
 from ffpt_openmm.forces.backends import choose_platform
 from ffpt_openmm.forces.create import create_system
 
@@ -83,12 +83,12 @@ def energy_drift(
     """
     import openmm
 
-    n_samples = round(1000 * length / timestep) // interval
+    n_samples = round(PICOSECOND * length / timestep) // interval
     if n_samples < 3:
         raise FfptError(f"{length:g} ps are too short for a slope: {n_samples} samples")
     system = create_system(potential, topology, backend=backend, remove_cm_motion=False)
     chosen = openmm.Platform.getPlatformByName(choose_platform(platform, len(atoms)))
-    context = openmm.Context(system, openmm.VerletIntegrator(timestep / 1000), chosen)
+    context = openmm.Context(system, openmm.VerletIntegrator(timestep / PICOSECOND), chosen)
     context.setPositions(atoms.positions / NANOMETRE)
     context.setVelocitiesToTemperature(temperature, seed + 1)
     total, kinetic = np.empty(n_samples), np.empty(n_samples)
@@ -99,6 +99,6 @@ def energy_drift(
         total[sample] = state.getPotentialEnergy()._value + kinetic[sample]
     if not np.isfinite(total).all():
         raise FfptError("the energy is not finite: the trajectory reached an unphysical geometry")
-    times = timestep / 1000 * interval * np.arange(1, n_samples + 1)
-    scale = 1000 * KJ_PER_MOL / len(atoms)
+    times = timestep / PICOSECOND * interval * np.arange(1, n_samples + 1)
+    scale = KJ_PER_MOL / MILLI / len(atoms)
     return EnergyDrift(times, scale * (total - total[0]), scale * kinetic)

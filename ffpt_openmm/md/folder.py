@@ -80,10 +80,3 @@ def criterion_of(topology: Topology, reference: Atoms, settings: MDSettings) -> 
     return StabilityCriterion.from_reference(
         reference, bonds, max_stretch=settings.max_stretch, min_distance=settings.min_distance
     )
-
-
-def read_structure(path: Path) -> Atoms:
-    """The geometry (Angstrom) in an extended XYZ file of a run."""
-    import ase.io
-
-    return ase.io.read(path, index=0, format="extxyz")  # type: ignore[return-value]  # one index, one structure

@@ -13,16 +13,16 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, read_json
-from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
+from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE, PICOSECOND
 from ffpt_core.structure.graph import molecules
+from ffpt_core.structure.read import read_geometries, read_geometry
 from ffpt_openmm.md.biasing import PLAIN, Sampling
 from ffpt_openmm.md.dcd import to_hdf5
-from ffpt_openmm.md.folder import RunFolder, criterion_of, read_structure
+from ffpt_openmm.md.folder import RunFolder, criterion_of
 from ffpt_openmm.md.guard import Unphysical, is_about_nan, write_outcome
 from ffpt_openmm.md.models import saved_model
 from ffpt_openmm.md.replicas import Replicas
 from ffpt_openmm.md.settings import MDSettings, Outcome, settings_of
-from ffpt_openmm.md.starts import read_starts
 from ffpt_openmm.md.writer import ReplicaWriter
 
 _SLICE = 200
@@ -67,7 +67,7 @@ class ReplicaGroup:
         self.replicas = tuple(replicas)
         self.settings: MDSettings = settings_of(read_json(folder.record))
         self.topology = app.PDBFile(str(folder.topology)).topology
-        reference = read_structure(folder.reference)
+        reference = read_geometry(folder.reference)
         self.sampling = sampling
         self.criterion = sampling.criterion(self.topology, reference, self.settings)
         bonds = criterion_of(self.topology, reference, self.settings).bonds
@@ -199,7 +199,7 @@ class ReplicaGroup:
 
     def _without(self, ensemble: Replicas, positions: np.ndarray, reasons: dict[int, str]) -> Replicas | None:
         """Write out replicas that failed, and go on with the others."""
-        step, picosecond = ensemble.step, self.settings.timestep / 1000
+        step, picosecond = ensemble.step, self.settings.timestep / PICOSECOND
         cell = None if ensemble.box is None else ensemble.box * NANOMETRE
         energies = ensemble.potential_energies() * KJ_PER_MOL
         for row, replica in enumerate(ensemble.replicas):
@@ -223,13 +223,13 @@ class ReplicaGroup:
         return ensemble.without(reasons) if len(reasons) < len(ensemble.replicas) else None
 
     def _outcome(self, status: str, step: int, reason: str = "") -> Outcome:
-        picoseconds = round(step * self.settings.timestep / 1000, 9)
+        picoseconds = round(step * self.settings.timestep / PICOSECOND, 9)
         return Outcome(status, picoseconds, step, reason, step / self._seconds if step else None)
 
     def _end(self, replica: int, outcome: Outcome, ended: Callable[[int, Outcome], None]) -> None:
         trajectory = self.folder.trajectory(replica)
         if self.settings.format == "h5" and trajectory.is_file():
-            to_hdf5(trajectory, self.folder.topology, self.settings.interval / 1000)
+            to_hdf5(trajectory, self.folder.topology, self.settings.interval / PICOSECOND)
         ended(replica, outcome)
 
     @property
@@ -265,7 +265,7 @@ class ReplicaGroup:
         """The replicas that run, at the checkpoint or at the start, with their files open."""
         from openmm import OpenMMException
 
-        model, starts = saved_model(self.folder), read_starts(self.folder.start)
+        model, starts = saved_model(self.folder), read_geometries(self.folder.start)
         try:
             ensemble = self.sampling.ensemble(
                 self.folder, model, self.topology, self.settings, starts, running, saved.state

@@ -10,16 +10,13 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, NANOMETRE, PICOSECOND
 from ffpt_openmm.md.models import Model
 from ffpt_openmm.md.settings import MDSettings
 
 if TYPE_CHECKING:
     import openmm
     from openmm.app import Topology
-
-BOLTZMANN = 8.31446261815324e-3
-"""kJ/mol/K (exact since 2019)."""
 
 
 class Replicas(ABC):
@@ -115,7 +112,7 @@ class Replicas(ABC):
 
     def temperatures(self, kinetic_energies: np.ndarray) -> np.ndarray:
         """(n_replicas,) K, of 3 n_atoms - 3 degrees of freedom."""
-        return 2 * kinetic_energies / (3 * max(1, len(self._masses) - 1) * BOLTZMANN)
+        return 2 * kinetic_energies / (3 * max(1, len(self._masses) - 1) * BOLTZMANN_KJ_PER_MOL)
 
     def potential_energies(self) -> np.ndarray:
         """(n_replicas,) kJ/mol of the model alone: engines know the sum with all else."""
@@ -133,7 +130,7 @@ class Replicas(ABC):
 
     def _thermal_velocities(self) -> np.ndarray:
         """(n_replicas, n_atoms, 3) nm/ps, of each replica's own random numbers."""
-        width = np.sqrt(BOLTZMANN * self._settings.temperature / self._masses)[:, None]
+        width = np.sqrt(BOLTZMANN_KJ_PER_MOL * self._settings.temperature / self._masses)[:, None]
         shape = self._start.shape[1:]
         noise = [self._settings.velocity_noise(replica).standard_normal(shape) for replica in self.replicas]
         return width * np.array(noise)
@@ -201,8 +198,10 @@ class Ensemble(Replicas):
             barostat.setRandomNumberSeed(seed)
             system.addForce(barostat)
         if settings.friction == 0:
-            return openmm.VerletIntegrator(settings.timestep / 1000)
-        integrator = openmm.LangevinMiddleIntegrator(settings.temperature, settings.friction, settings.timestep / 1000)
+            return openmm.VerletIntegrator(settings.timestep / PICOSECOND)
+        integrator = openmm.LangevinMiddleIntegrator(
+            settings.temperature, settings.friction, settings.timestep / PICOSECOND
+        )
         integrator.setRandomNumberSeed(seed)
         return integrator
 
@@ -267,7 +266,7 @@ class Ensemble(Replicas):
         """(n_replicas, n_atoms, 3) nm/ps: a Verlet integrator's velocities are half a step behind its positions."""
         forces = self._context.getState(forces=True).getForces(asNumpy=True)._value
         forces = forces.reshape(len(self.replicas), -1, 3)
-        return 0.5 * self._settings.timestep / 1000 * forces / self._masses[:, None]
+        return 0.5 * self._settings.timestep / PICOSECOND * forces / self._masses[:, None]
 
     def _raw_positions(self) -> np.ndarray:
         state = self._context.getState(positions=True)

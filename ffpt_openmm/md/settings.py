@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import PICOSECOND
 
 FORMAT = "ffpt-md"
 FORMAT_VERSION = 2
@@ -82,7 +83,7 @@ class MDSettings:
             self._check_barostat()
         if self.format not in TRAJECTORY_FORMATS:
             raise FfptError(f"there is no trajectory format {self.format!r}; there are {', '.join(TRAJECTORY_FORMATS)}")
-        for name, femtoseconds in (("length", 1000 * self.length), ("interval", self.interval)):
+        for name, femtoseconds in (("length", PICOSECOND * self.length), ("interval", self.interval)):
             steps = femtoseconds / self.timestep
             if steps < 0.999 or abs(steps - round(steps)) > 1e-3 * steps:
                 raise FfptError(
@@ -100,7 +101,7 @@ class MDSettings:
     @property
     def steps(self) -> int:
         """Steps of each replica."""
-        return round(1000 * self.length / self.timestep)
+        return round(PICOSECOND * self.length / self.timestep)
 
     @property
     def frame_steps(self) -> int:
@@ -115,7 +116,7 @@ class MDSettings:
     @property
     def checkpoint_steps(self) -> int:
         """Steps between checkpoints."""
-        return max(1, round(1000 * self.checkpoint_interval / self.timestep))
+        return max(1, round(PICOSECOND * self.checkpoint_interval / self.timestep))
 
     @property
     def check_steps(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +11,11 @@ from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import fingerprint, read_json
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.units import NANOMETRE, PICOSECOND
 from ffpt_core.structure.graph import find_bonds
 from ffpt_core.structure.periodic import make_whole
-from ffpt_openmm.md.folder import RunFolder, read_structure
+from ffpt_core.structure.read import read_geometry
+from ffpt_openmm.md.folder import RunFolder
 
 if TYPE_CHECKING:
     from openmm.app import Topology
@@ -114,9 +114,9 @@ def frames_of_run(run: str | os.PathLike[str], every: float = 20.0) -> tuple[lis
     record = read_json(folder.record) if folder.record.is_file() else None
     if not isinstance(record, dict) or record.get("format") != "ffpt-md":
         raise FfptError(f"{folder.path} is not the folder of a run of ffpt md")
-    settings, reference = record["settings"], read_structure(folder.reference)
-    stride = round(1000 * every / settings["interval"])
-    if stride < 1 or abs(stride * settings["interval"] - 1000 * every) > 1e-6 * 1000 * every:
+    settings, reference = record["settings"], read_geometry(folder.reference)
+    stride = round(PICOSECOND * every / settings["interval"])
+    if stride < 1 or abs(stride * settings["interval"] - PICOSECOND * every) > 1e-6 * PICOSECOND * every:
         raise FfptError(f"{folder.path} has a frame each {settings['interval']:g} fs: {every:g} ps is between them")
     frames: list[Atoms] = []
     for replica, outcome in enumerate(record["replicas"]):
@@ -137,10 +137,3 @@ def frames_of_run(run: str | os.PathLike[str], every: float = 20.0) -> tuple[lis
     if not frames:
         raise FfptError(f"{folder.path} has no frames {every:g} ps apart: its replicas are shorter, or failed")
     return frames, reference
-
-
-def read_starts(path: Path) -> list[Atoms]:
-    """The geometries (Angstrom) in the extended XYZ file that a run wrote."""
-    import ase.io
-
-    return ase.io.read(path, index=":", format="extxyz")  # type: ignore[return-value]  # a slice, a list

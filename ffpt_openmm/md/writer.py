@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import PICOSECOND
 from ffpt_core.structure.periodic import wrap_molecules
 from ffpt_openmm.md.dcd import DCDTrajectory, truncate
 from ffpt_openmm.md.folder import RunFolder
@@ -60,7 +61,9 @@ class ReplicaWriter:
                     raise FfptError(f"{table} is shorter than at its last checkpoint: the run cannot continue")
                 stream.truncate(sizes[1])
         self._open = contextlib.ExitStack()
-        self._trajectory = DCDTrajectory(trajectory, topology, settings.timestep / 1000, settings.frame_steps, frames)
+        self._trajectory = DCDTrajectory(
+            trajectory, topology, settings.timestep / PICOSECOND, settings.frame_steps, frames
+        )
         self._open.callback(self._trajectory.close)
         self._table = self._open.enter_context(open(table, "a" if step else "w"))  # noqa: SIM115
         self._timestep = settings.timestep
@@ -76,7 +79,7 @@ class ReplicaWriter:
 
     def row(self, step: int, potential: float, kinetic: float, temperature: float) -> None:
         """Append energies (kJ/mol) and the temperature (K)."""
-        time = round(step * self._timestep / 1000, 9)
+        time = round(step * self._timestep / PICOSECOND, 9)
         self._table.write(f"{step},{time},{potential},{kinetic},{potential + kinetic},{temperature}\n")
 
     def sync(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
 from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets.run_folders import Replica, is_run
-from ffpt_openmm.md.folder import read_structure
+from ffpt_core.structure.read import read_geometry
 from ffpt_plumed.reactions.records import Reaction, reaction
 from ffpt_plumed.reactions.species import SpeciesCount, allowed_species, count_species
 
@@ -157,7 +157,7 @@ def _last_frame(reaction: Reaction, replica: Replica) -> _LastFrame | None:
     if path is None:
         return None
     try:
-        atoms = read_structure(path)
+        atoms = read_geometry(path)
         time, stopped = float(atoms.info["frame_time_ps"]), float(atoms.info["time_ps"])
     except (OSError, ValueError, KeyError) as error:
         raise FfptError(f"cannot read the frame that stopped {replica.name}, {path}: {error}") from error

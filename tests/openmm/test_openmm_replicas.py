@@ -17,7 +17,7 @@ from openmm_models import random_potential, rattled, water_box, water_topology
 
 from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.base.files import read_json
-from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, KJ_PER_MOL, NANOMETRE
 from ffpt_openmm import MDSettings, create_system, run_md
 from ffpt_openmm.forces import create as force
 from ffpt_openmm.forces.pythonforce import PotentialFunction
@@ -25,7 +25,7 @@ from ffpt_openmm.md import run as simulation
 from ffpt_openmm.md.group import ReplicaGroup
 from ffpt_openmm.md.models import PotentialModel
 from ffpt_openmm.md.pool import ATOMS_AT_ONCE, grouped
-from ffpt_openmm.md.replicas import BOLTZMANN, Ensemble
+from ffpt_openmm.md.replicas import Ensemble
 
 SETTINGS = MDSettings(
     temperature=1, length=0.06, replicas=3, interval=5, log_interval=7.5, checkpoint_interval=0.02, max_stretch=0.4,
@@ -64,7 +64,7 @@ def test_energies_are_those_of_each_copy(teacher) -> None:
     total = whole.getKineticEnergy()._value
     assert 0 < of_centres < 0.3 * total
     assert ensemble.kinetic_energies().sum() + of_centres == pytest.approx(total, rel=1e-12)
-    assert ensemble.temperatures(0.5 * 60 * BOLTZMANN * np.array([300.0]))[0] == pytest.approx(300)
+    assert ensemble.temperatures(0.5 * 60 * BOLTZMANN_KJ_PER_MOL * np.array([300.0]))[0] == pytest.approx(300)
 
 
 def test_a_replica_is_what_openmm_with_a_motion_remover_gives(teacher) -> None:
@@ -295,7 +295,7 @@ def test_tables_are_of_each_copy(sound, weak_potential, teacher) -> None:
         table, frames = _table(sound, replica), _frames(sound, replica)
         np.testing.assert_allclose(table[:, 1], 0.0075 * np.arange(1, 9), rtol=1e-12)
         np.testing.assert_allclose(table[:, 4], table[:, 2] + table[:, 3], rtol=1e-12)
-        np.testing.assert_allclose(table[:, 5], table[:, 3] / (0.5 * 60 * BOLTZMANN), rtol=1e-12)
+        np.testing.assert_allclose(table[:, 5], table[:, 3] / (0.5 * 60 * BOLTZMANN_KJ_PER_MOL), rtol=1e-12)
         for row, frame in ((1, 2), (3, 5), (7, 11)):  # steps 30, 60 and 120
             atoms.positions = 10 * frames[frame]
             assert table[row, 2] * KJ_PER_MOL == pytest.approx(weak_potential.energy_and_forces(atoms)[0], abs=1e-4)

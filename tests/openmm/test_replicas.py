@@ -11,7 +11,7 @@ import torch
 from openmm_models import random_potential, rattled, water_box, water_topology
 
 from ffpt_core import FfptError
-from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_core.export.openmm_module import EnergyModule, ForceModule
 from ffpt_core.export.torchscript import compile_module, export_torchscript
 from ffpt_core.potentials.fixed_atoms import ALL_PAIRS_UP_TO
@@ -19,7 +19,6 @@ from ffpt_core.structure.pairs import all_pairs, find_pairs
 from ffpt_core.structure.repeated_pairs import repeated_pairs, replica_pairs
 from ffpt_openmm import create_force, create_system, replicate
 from ffpt_openmm.forces import backends
-from ffpt_openmm.md.replicas import BOLTZMANN
 
 TRICLINIC = np.array([[11.0, 0, 0], [2.0, 10.4, 0], [-1.5, 1.0, 10.8]])
 needs_torchforce = pytest.mark.skipif(isinstance(backends.load_torchforce(), str), reason="openmmtorch does not load")
@@ -267,8 +266,8 @@ def test_langevin_temperature_of_each_copy(teacher, weak_potential, remover) -> 
         v = context.getState(velocities=True).getVelocities(asNumpy=True)._value.reshape(replicas, n, 3)
         centre = np.einsum("a,raj->rj", masses / masses.sum(), v)
         v = v - centre[:, None]
-        internal.append(np.einsum("a,raj,raj->r", masses, v, v) / (BOLTZMANN * (3 * n - 3)))
-        centres.append(centre * np.sqrt(masses.sum() / BOLTZMANN / 300))
+        internal.append(np.einsum("a,raj,raj->r", masses, v, v) / (BOLTZMANN_KJ_PER_MOL * (3 * n - 3)))
+        centres.append(centre * np.sqrt(masses.sum() / BOLTZMANN_KJ_PER_MOL / 300))
     # 400 samples of 60 degrees of freedom, with a correlation of exp(-1): a standard error of 1.2%
     np.testing.assert_allclose(np.mean(internal, axis=0), 300, rtol=0.04)
     covariance = np.cov(np.array(centres)[:, :, 0].T)  # in units of kT/M: the identity for free particles

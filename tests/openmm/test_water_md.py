@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
-from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM
+from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, KJ_PER_MOL, KJ_PER_MOL_NM
 from ffpt_core.cli.main import make_app
 from ffpt_core.teachers import water
 from ffpt_openmm import MDSettings, create_system, run_md
 from ffpt_openmm.forces.backends import load_torchforce
 from ffpt_openmm.md.models import PotentialModel, TeacherModel
-from ffpt_openmm.md.replicas import BOLTZMANN, Ensemble
+from ffpt_openmm.md.replicas import Ensemble
 from ffpt_openmm.md.starts import frames_of_run, starts_of
 
 BACKENDS = [
@@ -114,7 +114,7 @@ def test_the_volume_of_an_ideal_gas() -> None:
         ensemble.advance(25)
         volumes.append(np.linalg.det(ensemble.box))
     bar = 0.0602214076  # kJ/mol/nm^3
-    expected = (n_molecules + 1) * BOLTZMANN * temperature / (pressure * bar)
+    expected = (n_molecules + 1) * BOLTZMANN_KJ_PER_MOL * temperature / (pressure * bar)
     assert np.mean(volumes[50:]) == pytest.approx(expected, rel=0.2)  # with N = atoms it would be three times that
     assert len(set(volumes)) > 100
 
