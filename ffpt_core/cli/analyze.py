@@ -19,9 +19,6 @@ from ffpt_core.cli.runs import (
     Runs,
     Skip,
     Topology,
-    has_begun,
-    is_data_set,
-    physical_trajectories,
     replicas_by_label,
     show,
     with_frames,
@@ -71,6 +68,7 @@ def stability(
     """
     from ffpt_core.analysis.liquid_stability import CONTACT
     from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.runs import has_begun
     from ffpt_core.analysis.stability import STABILITY, compare, plot_survival, replica_failure, survival
     from ffpt_core.analysis.trajectories import criterion_for
     from ffpt_core.structure.read import read_geometry
@@ -128,6 +126,7 @@ def h_of_r(
       ffpt analyze h-of-r md/tuned --reference test.xyz --skip 5 -o analysis/
     """
     from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.runs import has_begun, physical_trajectories
     from ffpt_core.analysis.structure import H_OF_R, distance_distribution, distribution_error, plot_distances
     from ffpt_core.base.errors import FfptError
     from ffpt_core.base.progress import console
@@ -203,6 +202,7 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
 
 def _reference_frames(source: str, topology: Path | None, frame_interval: float | None) -> tuple[Frames, Frames | None]:
     """Positions in Angstrom, and cells, of a data set, a run or a trajectory."""
+    from ffpt_core.analysis.runs import is_data_set, physical_trajectories
     from ffpt_core.analysis.structure import dataset_frames
     from ffpt_core.datasets import read
 

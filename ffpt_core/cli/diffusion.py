@@ -16,8 +16,6 @@ from ffpt_core.cli.runs import (
     Runs,
     Skip,
     Topology,
-    has_begun,
-    physical_by_label,
     replicas_by_label,
     show,
     with_frames,
@@ -68,6 +66,7 @@ def diffusion(
     from ffpt_core.analysis import self_diffusion as analysis
     from ffpt_core.analysis.diffusion_plot import plot_diffusion
     from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.runs import has_begun, physical_by_label
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled
 

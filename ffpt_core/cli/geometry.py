@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.cli.runs import Box, Interval, Output, Runs, Topology, replicas_by_label, show
+from ffpt_core.cli.runs import (
+    Box,
+    Interval,
+    Output,
+    Runs,
+    Topology,
+    replicas_by_label,
+    show,
+)
 
 if TYPE_CHECKING:
     import mdtraj

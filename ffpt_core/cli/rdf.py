@@ -15,10 +15,6 @@ from ffpt_core.cli.runs import (
     Runs,
     Skip,
     Topology,
-    has_begun,
-    is_data_set,
-    physical_by_label,
-    physical_trajectories,
     replicas_by_label,
     show,
     with_frames,
@@ -61,6 +57,7 @@ def rdf(
     from ffpt_core.analysis.rdf import RDF, bin_edges, radial_distributions, rdf_error
     from ffpt_core.analysis.rdf_plot import plot_rdfs
     from ffpt_core.analysis.registry import write_analysis
+    from ffpt_core.analysis.runs import has_begun, physical_by_label
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled
 
@@ -103,6 +100,7 @@ def reference_trajectories(
 ) -> list[mdtraj.Trajectory]:
     """Frames of a data set, a run or a trajectory; their times do not matter."""
     from ffpt_core.analysis.liquids import dataset_trajectory
+    from ffpt_core.analysis.runs import is_data_set, physical_trajectories
     from ffpt_core.datasets import read
 
     if is_data_set(source):

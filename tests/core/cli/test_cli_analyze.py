@@ -153,7 +153,7 @@ def test_geometries(tmp_path: Path) -> None:
     molecule("H2O").write(tmp_path / "relaxed.xyz")
     assert read_geometry(tmp_path).get_chemical_formula() == "H2O"
     (tmp_path / "bad.xyz").write_text("three\n")
-    with pytest.raises(FfptError, match=r"bad\.xyz as a geometry: .*header"):
+    with pytest.raises(FfptError, match=r"cannot read the structure .*bad\.xyz: .*header"):
         read_geometry(tmp_path / "bad.xyz")
     with pytest.raises(FfptError, match="No such file"):
         read_geometry(tmp_path / "none.xyz")
