@@ -30,10 +30,11 @@ from ffpt_core.base.units import NANOMETRE
 from ffpt_core.datasets import Dataset
 from ffpt_core.sampling.labelling import Job, label
 from ffpt_core.structure.graph import find_bonds
+from ffpt_core.structure.read import read_geometry
 from ffpt_core.structure.trajectory_files import load_trajectory
 from ffpt_core.teachers.systems import import_openmm
 from ffpt_core.teachers.topology import build_topology
-from ffpt_openmm.md.folder import RunFolder, read_structure
+from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.run import MDResult, run_md
 from ffpt_openmm.md.settings import MDSettings
 
@@ -232,7 +233,7 @@ def _frames_before(folder: RunFolder, settings: SampleSettings) -> int:
 def _independent(result: MDResult, settings: SampleSettings) -> Sampled:
     """The frames of a run that are independent, from all its replicas, at most as many as are wanted."""
     folder = RunFolder(result.folder)
-    start = read_structure(folder.reference)
+    start = read_geometry(folder.reference)
     positions: list[np.ndarray] = []
     energies: list[np.ndarray] = []
     for replica in range(settings.replicas):

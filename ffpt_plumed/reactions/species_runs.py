@@ -159,7 +159,7 @@ def _last_frame(reaction: Reaction, replica: Replica) -> _LastFrame | None:
     try:
         atoms = read_geometry(path)
         time, stopped = float(atoms.info["frame_time_ps"]), float(atoms.info["time_ps"])
-    except (OSError, ValueError, KeyError) as error:
+    except (FfptError, ValueError, KeyError) as error:
         raise FfptError(f"cannot read the frame that stopped {replica.name}, {path}: {error}") from error
     _check_atoms(reaction, atoms.get_chemical_symbols(), replica.name)
     return _LastFrame(time, atoms.positions, time == stopped)
