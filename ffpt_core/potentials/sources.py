@@ -127,7 +127,7 @@ def open_charged(source: Potential | str | os.PathLike[str], charge: int = 0, mu
         FfptError: as open_potential; a charge or multiplicity for what does not know of them.
     """
     given = _without_defaults(charge, multiplicity)
-    potential = open_potential(source, **given)
+    potential = open_potential(source, None, **given)
     # A calculator of ASE may take any argument, and do nothing with it.
     if given and not (isinstance(potential, CalculatorPotential) and potential.electrons):
         raise FfptError(

@@ -1,4 +1,4 @@
-"""Every built-in teacher: forces are the gradient of the energy, its geometry is relaxed, a folder keeps it whole."""
+"""Every teacher that has a name: forces are the gradient of the energy, its geometry is relaxed, a folder keeps it whole."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffpt_core.teachers import BUILT_IN, Teacher, built_in
+from ffpt_core.teachers import Teacher, built_in
+from ffpt_core.teachers.builtin import built_in_names
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", built_in_names())
 def test_a_teacher_is_whole(name: str, tmp_path: Path) -> None:
     teacher = built_in(name)
     assert teacher.provenance["name"] == name

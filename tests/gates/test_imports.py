@@ -77,7 +77,6 @@ def graph() -> grimp.ImportGraph:
     return grimp.build_graph(*PACKAGES, cache_dir=None)
 
 
-@pytest.mark.xfail(strict=True, reason="a teacher and its ASE calculator know each other")
 def test_no_file_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> None:
     """The contract on circles does not look at the __init__ files of packages; this does."""
     assert circles(graph) == []
