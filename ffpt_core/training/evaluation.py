@@ -98,8 +98,8 @@ def _in_batches(potential: NetworkPotential, dataset: Dataset, batch_size: int) 
 def _by_evaluators(potential: Potential, dataset: Dataset, batch_size: int) -> Predictions:
     """Frames of the same atoms one after the other, or as copies where that is cheaper."""
     alike: dict[tuple[tuple[int, ...], tuple[bool, ...]], list[int]] = {}
-    for frame, numbers in enumerate(np.split(dataset.numbers, dataset.offsets[1:-1])):
-        alike.setdefault((tuple(numbers), tuple(dataset.pbc[frame])), []).append(frame)
+    for frame, one in enumerate(np.split(dataset.numbers, dataset.offsets[1:-1])):
+        alike.setdefault((tuple(one), tuple(dataset.pbc[frame])), []).append(frame)
     for numbers, pbc in alike:
         potential.check(numbers, pbc)
     for (numbers, pbc), frames in alike.items():
