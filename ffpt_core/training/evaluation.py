@@ -68,10 +68,13 @@ def predict(potential: Potential, dataset: Dataset, batch_size: int | None = Non
     if batch_size is None:
         many = max(1, int(_ATOMS_ON_GPU / np.mean(dataset.n_atoms))) if len(dataset) else 1
         batch_size = many if potential.on_gpu else _FRAMES_ON_CPU
-    predict_all = _in_batches if isinstance(potential, NetworkPotential) else _by_evaluators
     energies, forces = np.empty(len(dataset)), np.empty((len(dataset.numbers), 3))
     with progress_bar("evaluating", len(dataset)) as advance:
-        for frames, energy, force in predict_all(potential, dataset, batch_size):
+        if isinstance(potential, NetworkPotential):
+            predictions = _in_batches(potential, dataset, batch_size)
+        else:
+            predictions = _by_evaluators(potential, dataset, batch_size)
+        for frames, energy, force in predictions:
             energies[frames] = energy
             forces[atoms_of(dataset, frames)] = force
             advance(len(frames))

@@ -1,4 +1,4 @@
-"""Every teacher with a name: forces are the gradient of the energy, its geometry is relaxed, a folder keeps it whole."""
+"""Every teacher by name: forces are the gradient of the energy, its geometry is relaxed, a folder keeps it whole."""
 
 from __future__ import annotations
 
