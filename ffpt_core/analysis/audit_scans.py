@@ -28,7 +28,7 @@ KINDS = ("bond", "angle", "dihedral", "contact")
 STEP = 0.05
 """Distance between two bond lengths, or two distances of a contact, in Angstrom."""
 
-_DEGREES = np.arange(30.0, 180.1, 2.5)
+_DEGREES = np.arange(30.0, 180.1, 5.0)
 """Of angles."""
 
 _TURN = 10.0
