@@ -28,7 +28,6 @@ from ffpt_core.analysis.style import legend_above, new_figure, save_figure
 from ffpt_core.base.files import write_json
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.potentials.newtonnet.network import NewtonNet
-from ffpt_openmm.md.models import PotentialModel
 from ffpt_openmm.md.replicas import Ensemble, Replicas
 from ffpt_openmm.md.settings import MDSettings
 from ffpt_plumed import reaction
@@ -56,11 +55,11 @@ def ensembles(number: str, model: NetworkPotential, settings: MDSettings, folder
     chosen = reaction(number)
     grid = np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     atoms = Atoms(chosen.symbols, _SPACING * grid[: len(chosen.symbols)])
-    topology, script, moves = topology_of(atoms), PlumedInput.of(plumed_input(chosen)), PotentialModel(model)
-    plain = Ensemble(moves, topology, settings, [atoms], [0])
+    topology, script = topology_of(atoms), PlumedInput.of(plumed_input(chosen))
+    plain = Ensemble(model, topology, settings, [atoms], [0])
     plain.begin()
     found: dict[str, Replicas] = {"no bias": plain}
-    shared = (moves, topology, settings, [atoms], b"")
+    shared = (model, topology, settings, [atoms], b"")
     for name in ["native", *(["PlumedForce", "ASE"] if has_kernel() else [])]:
         place = folder / f"{number}-{name}"
         place.mkdir()

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from ase import Atoms
     from openmm.app import Topology
 
+    from ffpt_core.potentials.interface import Potential
     from ffpt_core.teachers import Teacher
     from ffpt_openmm.md.run import MDResult
 
 
 def md(
-    model: Annotated[str, typer.Argument(help="Potential file, or the folder of a teacher.")],
+    model: Annotated[str, typer.Argument(help="Potential: a file, a teacher, tblite:GFN2-xTB, ase:module.Class?key=value, openmm-ml:NAME ...")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     topology: Annotated[
         Path | None,
-        typer.Option(help="PDB file with the atoms in order; CRYST1 makes it periodic. Default: that of the teacher."),
+        typer.Option(help="PDB file with the atoms in order; CRYST1 makes it periodic. Default: the teacher's, or the structure's bonds."),
     ] = None,
     structure: Annotated[
         Path | None, typer.Option(help="Starting geometry (xyz); default: the teacher's, or the topology's.")
@@ -86,6 +87,7 @@ def md(
       ffpt md water.pt --topology water/reference/topology.pdb --temperature 300 --min-distance 1.2 -o nvt/
       ffpt md water/reference --temperature 300 --start nvt/ --friction 0 --replicas 5 -o nve/
     """
+    from ffpt_core.potentials.sources import open_potential
     from ffpt_core.structure.read import read_geometry
     from ffpt_core.teachers import load_teacher
     from ffpt_openmm.md.run import run_md
@@ -112,45 +114,41 @@ def md(
         platform=platform,
     )
     loaded = None if teacher is None else load_teacher(teacher)
-    moved_by = _load(model)
-    atoms, geometry = _atoms(topology, loaded, moved_by)
-    given: Atoms | list[Atoms] | None = geometry if structure is None else read_geometry(structure)
+    potential = open_potential(model)
+    given: Atoms | list[Atoms] | None = None if structure is None else read_geometry(structure)
+    atoms, geometry = _atoms(topology, loaded, potential, given)
+    given = geometry if given is None else given
     reference = None
     if start is not None:
         if structure is not None:
             raise FfptError("--start and --structure both say where to start: give one of them")
         given, reference = frames_of_run(start, start_every)
     result = run_md(
-        moved_by, atoms, output, settings, structure=given, reference=reference, teacher=loaded, jobs=jobs,
+        potential, atoms, output, settings, source=model, structure=given, reference=reference, teacher=loaded, jobs=jobs,
         threads=threads, progress=True,
     )  # fmt: skip
     _show(result)
 
 
-def _load(model: str) -> Teacher | str:
-    """A teacher, where the name is that of one, else the name of a potential file."""
-    from ffpt_core.teachers import built_in_names, load_teacher
-
-    return (
-        load_teacher(model)
-        if Path(model).is_dir() or (model in built_in_names() and not Path(model).exists())
-        else model
-    )
-
-
-def _atoms(topology: Path | None, teacher: Teacher | None, moved_by: Teacher | str) -> tuple[Topology, Atoms | None]:
+def _atoms(
+    topology: Path | None, teacher: Teacher | None, potential: Potential, structure: Atoms | None
+) -> tuple[Topology, Atoms | None]:
     """The topology, and a geometry unless that of the teacher is to be relaxed."""
+    from ffpt_core.structure.graph import find_bonds
     from ffpt_core.structure.read import read_topology
     from ffpt_core.teachers import Teacher
+    from ffpt_openmm.forces.systems import topology_of
 
     if topology is not None:
         read, geometry = read_topology(topology)
         return read, geometry if teacher is None else None
     if teacher is not None:
         return teacher.topology, None
-    if isinstance(moved_by, Teacher):
-        return moved_by.topology, moved_by.atoms
-    raise FfptError("give the atoms: --topology FILE.pdb, or --teacher FOLDER")
+    if isinstance(potential, Teacher):
+        return potential.topology, potential.atoms
+    if structure is not None:
+        return topology_of(structure, find_bonds(structure)), structure
+    raise FfptError("give the atoms: --structure FILE, --topology FILE.pdb, or --teacher FOLDER")
 
 
 def _show(result: MDResult) -> None:

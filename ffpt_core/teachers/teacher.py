@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import io
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.files import atomic_path, atomic_write, read_json, write_json
+from ffpt_core.base.files import atomic_path, atomic_write, fingerprint, read_json, write_json
 from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_core.potentials.interface import ISOLATED, Periodicity, Potential, Prediction
 from ffpt_core.teachers.systems import TERMS, import_openmm, to_xml
@@ -187,11 +187,16 @@ class Teacher(Potential):
         self.check(numbers, pbc)
         return TeacherEvaluator(self, copies)
 
+    def openmm_system(self, topology: Topology) -> openmm.System:
+        """A copy of its System, for dynamics. Raises FfptError as check for the atoms of the topology."""
+        numbers = [0 if atom.element is None else atom.element.atomic_number for atom in topology.atoms()]
+        self.check(numbers, (topology.getPeriodicBoxVectors() is not None,) * 3)
+        return copy.deepcopy(self.system)
+
     def record(self) -> dict[str, Any]:
         """What teacher.json says, with the level and a fingerprint of the System."""
-        return {"fingerprint": hashlib.sha256(to_xml(self.system).encode()).hexdigest(), "level": self.level} | (
-            self.provenance
-        )
+        text = np.frombuffer(to_xml(self.system).encode(), dtype=np.uint8)
+        return {"fingerprint": fingerprint(text), "level": self.level} | self.provenance
 
     def save_into(self, folder: str | os.PathLike[str]) -> None:
         """Write the folder teacher/ into that of a run. Raises FfptError as save."""

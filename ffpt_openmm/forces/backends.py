@@ -9,11 +9,13 @@ from pathlib import Path
 from types import ModuleType
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.potentials.newtonnet.cpp import load_kernel
-from ffpt_core.potentials.ordered_sums import why_no_triton
+from ffpt_core.potentials.backends import choose_backend as choose_network_backend
+from ffpt_core.potentials.interface import Potential
+from ffpt_core.potentials.network_potential import NetworkPotential
+from ffpt_openmm.forces.systems import HasSystem
 
-BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce")
-"""Ways to run a potential inside OpenMM."""
+BACKENDS: tuple[str, ...] = ("auto", "torchforce", "pythonforce", "openmm")
+"""Ways to run a potential inside OpenMM; the last one for what has forces of OpenMM's own, such as a teacher."""
 
 REFERENCE_UP_TO = 2000
 """Atoms up to which a step on OpenMM's Reference platform is faster: 2.0 against 2.5 ms at 1,536 atoms on an H200."""
@@ -72,44 +74,58 @@ def torchforce() -> ModuleType:
     return module
 
 
-def choose_backend(backend: str, platform: str | None = None) -> str:
-    """What a backend of BACKENDS comes to here: "torchforce" or "pythonforce".
+def choose_backend(potential: Potential, backend: str = "auto", platform: str | None = None) -> str:
+    """What a backend of BACKENDS comes to for a potential.
 
     Args:
+        potential: what is to move the atoms, where it is to be evaluated.
         backend: one of BACKENDS.
         platform: OpenMM's name of the platform it will run on, where that is known already.
 
     Raises:
-        FfptError: no such backend, or it is not installed, or not for this platform.
+        FfptError: no such backend; it is not installed, or not for this platform or potential.
     """
-    import openmm
-
     if backend not in BACKENDS:
         raise FfptError(f"there is no backend {backend!r}; there are {', '.join(BACKENDS)}")
     chosen = backend
     if backend == "auto":
-        chosen, because = _fastest(platform)
+        chosen, because = _fastest(potential, platform)
         _log.info("forces through %s (%s)", chosen, because)
-    if chosen == "torchforce":
-        torchforce()
-        if because := _why_no_torchforce(platform):
-            raise FfptError(f'{because}: use backend="pythonforce"')
-    elif not hasattr(openmm, "PythonForce"):
-        raise FfptError(f"OpenMM {openmm.__version__} has no PythonForce: pip install 'openmm>=8.5'")
+    reason = _why_not(potential, chosen, platform)
+    if reason:
+        raise FfptError(reason)
     return chosen
 
 
-def _fastest(platform: str | None) -> tuple[str, str]:
-    """The faster backend, and why."""
-    import torch
+def _why_not(potential: Potential, backend: str, platform: str | None) -> str:
+    """Why a backend cannot be had for a potential, in one line, or ""."""
+    import openmm
 
-    with_gpu = torch.cuda.is_available()
-    if with_gpu and not why_no_triton(torch.device("cuda")):
-        return "pythonforce", "the Triton kernels are the fastest on a GPU"
-    on_cpu = platform in ("Reference", "CPU") if platform is not None else not with_gpu
-    if on_cpu and not isinstance(load_kernel(), str):
-        return "pythonforce", "the fused kernel is the fastest on a CPU"
+    if backend == "openmm" and not isinstance(potential, HasSystem):
+        return "the potential has no System of OpenMM: it has no backend 'openmm'"
+    if backend == "torchforce":
+        if not isinstance(potential, NetworkPotential):
+            return "the potential is no network of ffpt: it has no backend 'torchforce'"
+        torchforce()
+        because = _why_no_torchforce(platform)
+        return because and f'{because}: use backend="pythonforce"'
+    if backend == "pythonforce" and not hasattr(openmm, "PythonForce"):
+        return f"OpenMM {openmm.__version__} has no PythonForce: pip install 'openmm>=8.5'"
+    return ""
+
+
+def _fastest(potential: Potential, platform: str | None) -> tuple[str, str]:
+    """The faster backend, and why."""
+    if isinstance(potential, HasSystem):
+        return "openmm", "its forces are OpenMM's own"
+    if not isinstance(potential, NetworkPotential):
+        return "pythonforce", "it is no network of ffpt"
+    fastest = choose_network_backend("auto", potential).name
+    if fastest != "torch":
+        return "pythonforce", f"the backend {fastest} is the fastest on {potential.device.type}"
     because = _why_no_torchforce(platform)
+    if not because and potential.on_gpu and platform in ("Reference", "CPU"):
+        because = f"a TorchForce on the platform {platform} would leave the GPU"
     return ("pythonforce", because) if because else ("torchforce", "openmmtorch loads")
 
 
@@ -149,3 +165,17 @@ def choose_platform(platform: str = "auto", n_atoms: int | None = None) -> str:
     if platform not in names:
         raise FfptError(f"this OpenMM has no platform {platform!r}; it has {', '.join(names)}")
     return platform
+
+
+def choose_platform_of(
+    potential: Potential, platform: str = "auto", n_atoms: int | None = None, periodic: bool = False
+) -> str:
+    """choose_platform for a potential.
+
+    What has forces of OpenMM's own is the work of OpenMM itself: on a GPU however few atoms there are, and without one
+    on the CPU platform for a box.
+    """
+    if not isinstance(potential, HasSystem):
+        return choose_platform(platform, n_atoms)
+    chosen = choose_platform(platform)
+    return choose_platform("CPU") if platform == "auto" and chosen == "Reference" and periodic else chosen

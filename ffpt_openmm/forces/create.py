@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 import numpy as np
 
-from ffpt_core import NetworkPotential, load
 from ffpt_core.base.errors import FfptError
 from ffpt_core.export.torchscript import deployed, is_export, read_record
 from ffpt_core.potentials.fixed_atoms import ALL_PAIRS_UP_TO
+from ffpt_core.potentials.interface import Potential
+from ffpt_core.potentials.network_potential import NetworkPotential
+from ffpt_core.potentials.sources import open_potential
 from ffpt_openmm.forces.backends import choose_backend, torchforce
 from ffpt_openmm.forces.pythonforce import PotentialFunction
+from ffpt_openmm.forces.systems import HasSystem, bare_system, numbers_of
 
 if TYPE_CHECKING:
     import openmm
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def create_force(
-    potential: NetworkPotential | str | os.PathLike[str],
+    potential: Potential | str | os.PathLike[str],
     topology: Topology,
     *,
     backend: str = "auto",
@@ -34,15 +37,15 @@ def create_force(
 ) -> openmm.Force:
     """An OpenMM force that is the potential.
 
-    All backends give the same numbers. TorchForce stays on the GPU there; PythonForce needs no plugin.
-    What is compiled is compared with the potential first.
+    All backends give the same numbers. TorchForce stays on the GPU there; PythonForce needs no plugin, and serves
+    every potential. What is compiled is compared with the potential first.
 
     Args:
-        potential: a NetworkPotential, or the path of its file; with TorchForce also that of an export.
+        potential: a potential, or what open_potential opens; with TorchForce also the path of an export.
         topology: the particles of the System, or of one copy, in order.
-        backend: "torchforce", "pythonforce", or "auto": on a CPU PythonForce, the faster one there by far where
-            a C++ compiler is installed (ffpt_core.potentials.newtonnet.cpp); TorchForce where that is missing or
-            there is a GPU, if it loads. An export is always for TorchForce.
+        backend: "torchforce", "pythonforce", or "auto": PythonForce, unless the potential is a network for which
+            there is nothing faster than PyTorch where it is (ffpt_core.potentials.backends) and openmmtorch loads.
+            An export is always for TorchForce.
         atoms: indices of the atoms that the potential acts on, each once; None: all of them.
         periodic: evaluate in the periodic box; None: where the topology has one.
         replicas: copies of the topology that the System holds, one after the other. Copies do not see each other,
@@ -52,26 +55,26 @@ def create_force(
         force_group: group of the force.
 
     Raises:
-        FfptError: an element that the potential does not know, an atom without an element, indices that are
-            not in the topology, an export for other atoms, a backend that is not installed, or CUDA graphs of what
-            cannot be recorded.
+        FfptError: what the potential cannot do, such as an element that it does not know; an atom without an element,
+            indices that are not in the topology, an export for other atoms, a backend that is not installed or not for
+            the potential, or CUDA graphs of what cannot be recorded.
     """
     if replicas < 1:
         raise FfptError(f"there must be at least one replica, not {replicas}")
-    export = None if isinstance(potential, NetworkPotential) or not is_export(potential) else Path(potential)
-    if export and replicas > 1:
-        raise FfptError(f"{export} is an export for one copy; replicas need the potential it was made from")
-    chosen = choose_backend("torchforce" if export and backend == "auto" else backend)
     indices = None if atoms is None else _checked_indices(atoms, topology.getNumAtoms())
-    numbers = _numbers(topology, indices)
+    numbers = numbers_of(topology, indices)
     in_box = topology.getPeriodicBoxVectors() is not None if periodic is None else periodic
-    if export:
-        force = _exported_force(export, numbers, in_box, chosen, whole=indices is None)
+    if _is_export(potential):
+        if replicas > 1:
+            raise FfptError(f"{potential} is an export for one copy; replicas need the potential it was made from")
+        chosen = "torchforce" if backend == "auto" else backend
+        force = _exported_force(Path(potential), numbers, in_box, chosen, whole=indices is None)
     else:
-        model = potential if isinstance(potential, NetworkPotential) else load(potential)
+        model = open_potential(potential)
+        chosen = _choose_force(model, backend)
         particles = None if indices is None else _in_all_copies(indices, topology.getNumAtoms(), replicas)
         if chosen == "torchforce":
-            force = _torch_force(model, numbers, particles, in_box, replicas)
+            force = _torch_force(cast(NetworkPotential, model), numbers, particles, in_box, replicas)
         else:
             force = _python_force(model, numbers, particles, in_box, replicas)
     if cuda_graphs:
@@ -87,7 +90,7 @@ def create_force(
 
 
 def create_system(
-    potential: NetworkPotential | str | os.PathLike[str],
+    potential: Potential | str | os.PathLike[str],
     topology: Topology,
     *,
     backend: str = "auto",
@@ -105,7 +108,8 @@ def create_system(
     Args:
         potential: as in create_force.
         topology: the atoms of one copy; its box becomes that of the System.
-        backend: as in create_force.
+        backend: as in create_force; besides "openmm", which "auto" is for what has forces of OpenMM's own, such as a
+            teacher: its System is then that of the potential.
         remove_cm_motion: add a CMMotionRemover; None: for a single copy.
         periodic: as in create_force.
         replicas: copies of the topology, one after the other (see replicate for a Topology of all of them).
@@ -118,16 +122,16 @@ def create_system(
 
     if remove_cm_motion and replicas > 1:
         raise FfptError("a CMMotionRemover would couple the replicas: their centres of mass must move freely")
-    force = create_force(
-        potential, topology, backend=backend, periodic=periodic, replicas=replicas, cuda_graphs=cuda_graphs
-    )
-    system = openmm.System()
-    masses = [atom.element.mass for atom in topology.atoms()]
-    for mass in masses * replicas:
-        system.addParticle(mass)
-    if force.usesPeriodicBoundaryConditions():
-        system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
-    system.addForce(force)
+    if not _is_export(potential):
+        potential = open_potential(potential)
+    alone = replicas == 1 and periodic is None and not cuda_graphs
+    if alone and backend in ("auto", "openmm") and isinstance(potential, HasSystem):
+        system = potential.openmm_system(topology)
+    else:
+        force = create_force(
+            potential, topology, backend=backend, periodic=periodic, replicas=replicas, cuda_graphs=cuda_graphs
+        )
+        system = bare_system(topology, [force], replicas)
     if replicas == 1 if remove_cm_motion is None else remove_cm_motion:
         system.addForce(openmm.CMMotionRemover())
     return system
@@ -156,6 +160,19 @@ def replicate(topology: Topology, replicas: int) -> Topology:
     return copies
 
 
+def _is_export(potential: Potential | str | os.PathLike[str]) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether it is the file of an export for TorchForce, which holds a potential that only a TorchForce runs."""
+    return isinstance(potential, str | os.PathLike) and is_export(potential)
+
+
+def _choose_force(potential: Potential, backend: str) -> str:
+    """A backend that is one force: what has a System is called back like any other potential."""
+    if backend == "openmm":
+        raise FfptError("forces of OpenMM's own are no single force: use create_system")
+    auto = backend == "auto" and isinstance(potential, HasSystem)
+    return choose_backend(potential, "pythonforce" if auto else backend)
+
+
 def _in_all_copies(indices: list[int], n_atoms: int, replicas: int) -> list[int]:
     return [index + copy * n_atoms for copy in range(replicas) for index in indices]
 
@@ -170,17 +187,6 @@ def _checked_indices(atoms: Iterable[int], n_atoms: int) -> list[int]:
     return indices
 
 
-def _numbers(topology: Topology, indices: list[int] | None) -> list[int]:
-    listed = list(topology.atoms())
-    chosen = listed if indices is None else [listed[index] for index in indices]
-    bare = next((atom for atom in chosen if atom.element is None), None)
-    if bare is not None:
-        raise FfptError(f"atom {bare.index} ({bare.name} of {bare.residue.name}) of the topology has no element")
-    if not chosen:
-        raise FfptError("the topology has no atoms")
-    return [atom.element.atomic_number for atom in chosen]
-
-
 def _torch_force(
     potential: NetworkPotential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
 ) -> openmm.Force:
@@ -192,7 +198,7 @@ def _torch_force(
 
 
 def _python_force(
-    potential: NetworkPotential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
+    potential: Potential, numbers: list[int], particles: list[int] | None, periodic: bool, replicas: int
 ) -> openmm.Force:
     import openmm
 

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,19 @@ from ffpt_core.potentials.sources import saved_potential
 
 ReplicaEvaluation = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
 """Positions of all copies and a (3, 3) box or None, in nm, to (replicas,) kJ/mol and forces in kJ/mol/nm."""
+
+
+class _Evaluated(NamedTuple):
+    """Positions and box (nm), and what the potential gave there."""
+
+    positions: np.ndarray
+    box: np.ndarray | None
+    energies: np.ndarray
+    forces: np.ndarray
+
+    def is_of(self, positions: np.ndarray, box: np.ndarray | None) -> bool:
+        same_box = self.box is box or (self.box is not None and box is not None and np.array_equal(self.box, box))
+        return same_box and np.array_equal(self.positions, positions)
 
 
 class PotentialFunction:
@@ -43,6 +56,8 @@ class PotentialFunction:
         self._evaluate = evaluation(potential, self.numbers, periodic, replicas)
         # Contexts of one System share this function, and with it the pair list that is kept from call to call.
         self._one_at_a_time = threading.Lock()
+        self._asked: _Evaluated | None = None
+        self._last: _Evaluated | None = None
 
     def __call__(self, state: Any) -> tuple[float, np.ndarray]:
         """Called by OpenMM, possibly several times for the same step."""
@@ -50,8 +65,29 @@ class PotentialFunction:
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
         positions = state.getPositions(asNumpy=True)._value
         with self._one_at_a_time:
-            energies, forces = self._evaluate(positions, box)
-        return float(energies.sum()), forces
+            asked, self._asked = self._asked, None
+            known = asked is not None and asked.is_of(positions, box)
+            last = self._last = asked if known else self._new(positions, box)  # type: ignore[assignment]
+        return float(last.energies.sum()), last.forces
+
+    def energies(self, positions: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+        """(replicas,) kJ/mol of each copy, of which OpenMM knows the sum only.
+
+        What the force has just computed is not computed again, nor does the force compute what was asked here.
+
+        Args:
+            positions: (replicas * n_atoms, 3) nm.
+            box: (3, 3) nm, or None.
+        """
+        with self._one_at_a_time:
+            for known in (self._asked, self._last):
+                if known is not None and known.is_of(positions, box):
+                    return known.energies
+            self._asked = self._new(positions, box)
+            return self._asked.energies
+
+    def _new(self, positions: np.ndarray, box: np.ndarray | None) -> _Evaluated:
+        return _Evaluated(positions, box, *self._evaluate(positions, box))
 
     def __getstate__(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""How replicas of a run are sampled: plain dynamics here; what other packages add is a subclass."""
+"""What biases the replicas of a run: nothing here; what other packages add is a subclass."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ase import Atoms
 
 from ffpt_core.analysis import Criterion
+from ffpt_core.potentials.interface import Potential
 from ffpt_openmm.md.folder import RunFolder, criterion_of
-from ffpt_openmm.md.models import Model
 from ffpt_openmm.md.replicas import Ensemble, Replicas
 from ffpt_openmm.md.settings import MDSettings
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from openmm.app import Topology
 
 
-class Sampling:
-    """Dynamics on the model alone. A run holds on to one of these from its start to its end."""
+class Biasing:
+    """No bias: dynamics on the potential alone. A run holds on to one of these from its start to its end."""
 
     title = "MD"
     """What the progress bar says."""
@@ -45,7 +45,7 @@ class Sampling:
     def ensemble(
         self,
         folder: RunFolder,
-        model: Model,
+        potential: Potential,
         topology: Topology,
         settings: MDSettings,
         starts: Sequence[Atoms],
@@ -56,14 +56,14 @@ class Sampling:
 
         Args:
             folder: of the run.
-            model, topology, settings, starts, replicas: as in Replicas.
+            potential, topology, settings, starts, replicas: as in Replicas.
             state: from Replicas.save; empty: the start.
 
         Raises:
             FfptError: as create_system.
             openmm.OpenMMException: the state is of another platform or OpenMM, or damaged.
         """
-        ensemble = Ensemble(model, topology, settings, starts, replicas)
+        ensemble = Ensemble(potential, topology, settings, starts, replicas)
         if state:
             ensemble.load(state)
         else:
@@ -71,5 +71,5 @@ class Sampling:
         return ensemble
 
 
-PLAIN = Sampling()
+UNBIASED = Biasing()
 """What ``ffpt md`` does."""

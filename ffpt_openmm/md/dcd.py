@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.runs import cut_back
 
 if TYPE_CHECKING:
     from openmm.app import Topology
@@ -63,14 +64,9 @@ def truncate(path: str | os.PathLike[str], size: int, frames: int) -> None:
     Raises:
         FfptError: the file is shorter than that, or missing.
     """
-    path = Path(path)
+    cut_back(path, size)
     try:
         with open(path, "r+b") as stream:
-            if os.fstat(stream.fileno()).st_size < size:
-                raise FfptError(
-                    f"{path} is shorter than at its last checkpoint: it was changed, the run cannot continue"
-                )
-            stream.truncate(size)
             stream.seek(_FIRST)
             first, interval = struct.unpack("<2i", stream.read(8))
             stream.seek(_N_FRAMES)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffpt_core.analysis import StabilityCriterion
-from ffpt_core.base.errors import FfptError
+from ffpt_core.base.runs import locked
 from ffpt_openmm.md.settings import MDSettings
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ class RunFolder:
         """The checkpoint of the replicas that run together, called by the first of them."""
         return self.path / f"checkpoint-{group}.npz"
 
-    @contextlib.contextmanager
-    def locked(self, group: int | None = None) -> Iterator[None]:
+    def locked(self, group: int | None = None) -> contextlib.AbstractContextManager[None]:
         """Hold the run, or replicas that run together, so that no other process continues them at the same time.
 
         Args:
@@ -59,19 +57,8 @@ class RunFolder:
         Raises:
             FfptError: another process holds it; the folder cannot be written to.
         """
-        import fcntl
-
-        name, what = (".lock", "") if group is None else (f".lock-{group}", f"replica {group} of ")
-        with contextlib.ExitStack() as stack:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                stream = stack.enter_context(open(self.path / name, "w"))
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FfptError(f"{what}{self.path} is being run by another process") from None
-            except OSError as error:
-                raise FfptError(f"cannot write to {self.path}: {error.strerror or error}") from error
-            yield
+        name, what = ("", "") if group is None else (str(group), f"replica {group} of {self.path}")
+        return locked(self.path, name, what)
 
 
 def criterion_of(topology: Topology, reference: Atoms, settings: MDSettings) -> StabilityCriterion:

@@ -14,13 +14,13 @@ import numpy as np
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, read_json
 from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE, PICOSECOND
+from ffpt_core.potentials.sources import saved_potential
 from ffpt_core.structure.graph import molecules
 from ffpt_core.structure.read import read_geometries, read_geometry
-from ffpt_openmm.md.biasing import PLAIN, Sampling
+from ffpt_openmm.md.biasing import UNBIASED, Biasing
 from ffpt_openmm.md.dcd import to_hdf5
 from ffpt_openmm.md.folder import RunFolder, criterion_of
 from ffpt_openmm.md.guard import Unphysical, is_about_nan, write_outcome
-from ffpt_openmm.md.models import saved_model
 from ffpt_openmm.md.replicas import Replicas
 from ffpt_openmm.md.settings import MDSettings, Outcome, settings_of
 from ffpt_openmm.md.writer import ReplicaWriter
@@ -57,10 +57,10 @@ class ReplicaGroup:
     Args:
         folder: of the run, prepared.
         replicas: indices of all replicas of the group.
-        sampling: how they are sampled.
+        biasing: what biases them.
     """
 
-    def __init__(self, folder: RunFolder, replicas: Sequence[int], sampling: Sampling = PLAIN) -> None:
+    def __init__(self, folder: RunFolder, replicas: Sequence[int], biasing: Biasing = UNBIASED) -> None:
         from openmm import app
 
         self.folder = folder
@@ -68,8 +68,8 @@ class ReplicaGroup:
         self.settings: MDSettings = settings_of(read_json(folder.record))
         self.topology = app.PDBFile(str(folder.topology)).topology
         reference = read_geometry(folder.reference)
-        self.sampling = sampling
-        self.criterion = sampling.criterion(self.topology, reference, self.settings)
+        self.biasing = biasing
+        self.criterion = biasing.criterion(self.topology, reference, self.settings)
         bonds = criterion_of(self.topology, reference, self.settings).bonds
         self._molecules = molecules(len(self.criterion.symbols), bonds)
         self._failed: dict[int, Outcome] = {}
@@ -193,8 +193,13 @@ class ReplicaGroup:
         cell = None if ensemble.box is None else ensemble.box * NANOMETRE
         failures = self.criterion.failures(positions * NANOMETRE, cell)
         reasons = {ensemble.replicas[failure.frame]: failure.reason for failure in failures}
-        for row in () if energies is None else np.flatnonzero(~np.isfinite(energies)):
-            reasons.setdefault(ensemble.replicas[row], "the energy is not finite")
+        finite = np.isfinite(positions).all(axis=(1, 2))
+        if energies is not None:
+            for row in np.flatnonzero(~np.isfinite(energies)):
+                reasons.setdefault(ensemble.replicas[row], "the energy is not finite")
+            finite &= np.isfinite(energies)
+        if ensemble.fault:  # what failed to give numbers says why
+            reasons |= {ensemble.replicas[row]: ensemble.fault for row in np.flatnonzero(~finite)}
         return reasons
 
     def _without(self, ensemble: Replicas, positions: np.ndarray, reasons: dict[int, str]) -> Replicas | None:
@@ -265,10 +270,10 @@ class ReplicaGroup:
         """The replicas that run, at the checkpoint or at the start, with their files open."""
         from openmm import OpenMMException
 
-        model, starts = saved_model(self.folder), read_geometries(self.folder.start)
+        potential, starts = saved_potential(self.folder.path), read_geometries(self.folder.start)
         try:
-            ensemble = self.sampling.ensemble(
-                self.folder, model, self.topology, self.settings, starts, running, saved.state
+            ensemble = self.biasing.ensemble(
+                self.folder, potential, self.topology, self.settings, starts, running, saved.state
             )
         except OpenMMException as error:
             if not saved.state:

@@ -10,7 +10,8 @@ from ase import Atoms
 
 from ffpt_core.analysis import Criterion
 from ffpt_core.base.units import NANOMETRE
-from ffpt_openmm.md.models import Model
+from ffpt_core.potentials.interface import Potential
+from ffpt_openmm.md.moving import MovedSystem
 from ffpt_openmm.md.settings import MDSettings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _ITERATIONS = 50
 
 def relax(
     atoms: Atoms,
-    model: Model,
+    potential: Potential,
     topology: Topology,
     teacher: Teacher | None,
     settings: MDSettings,
@@ -48,8 +49,7 @@ def relax(
     if teacher is not None and not atoms.pbc.any():
         atoms = _minimize(atoms, teacher.system, "Reference", 0)
         how.append(f"on {teacher.level}")
-    system = model.system(topology, settings, 1)
-    relaxed = _minimize(atoms, system, settings.platform, _ITERATIONS)
+    relaxed = _minimize(atoms, MovedSystem(potential, topology, settings).system, settings.platform, _ITERATIONS)
     failure = criterion.check(relaxed.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
     if failure is None:
         return relaxed, ", ".join([*how, f"at most {_ITERATIONS} iterations on the potential"])

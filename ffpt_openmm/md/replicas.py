@@ -11,7 +11,8 @@ import torch
 from ase import Atoms
 
 from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, NANOMETRE, PICOSECOND
-from ffpt_openmm.md.models import Model
+from ffpt_core.potentials.interface import Potential
+from ffpt_openmm.md.moving import MovedSystem
 from ffpt_openmm.md.settings import MDSettings
 
 if TYPE_CHECKING:
@@ -26,21 +27,26 @@ class Replicas(ABC):
     time. Units are OpenMM's. Arrays have a row for each replica.
 
     Args:
-        model: what moves the atoms.
+        potential: what moves the atoms.
         topology: the atoms of one copy.
         settings: of the dynamics; backend and platform resolved.
         starts: the geometry (Angstrom) that each replica of the run starts from, or one for all, with their box.
         replicas: which replicas of the run these are: they decide on velocities and noise.
 
     Raises:
-        FfptError: atoms that the model is not for.
+        FfptError: what the potential cannot do, such as an element that it does not know.
     """
 
     def __init__(
-        self, model: Model, topology: Topology, settings: MDSettings, starts: Sequence[Atoms], replicas: Sequence[int]
+        self,
+        potential: Potential,
+        topology: Topology,
+        settings: MDSettings,
+        starts: Sequence[Atoms],
+        replicas: Sequence[int],
     ) -> None:
         self.replicas = tuple(replicas)
-        self._shared = (model, topology, settings, starts)
+        self._shared = (potential, topology, settings, starts)
         self._settings = settings
         self._masses = np.array([atom.element.mass._value for atom in topology.atoms()])
         mine = [starts[0 if len(starts) == 1 else replica] for replica in self.replicas]
@@ -49,7 +55,6 @@ class Replicas(ABC):
         periodic = topology.getPeriodicBoxVectors() is not None
         # The PDB file of a run has the box too, but rounded.
         self._box = np.array(mine[0].cell) / NANOMETRE if periodic else None
-        self._evaluate = model.evaluation(mine[0], len(self.replicas))
 
     @property
     def box(self) -> np.ndarray | None:
@@ -114,11 +119,14 @@ class Replicas(ABC):
         """(n_replicas,) K, of 3 n_atoms - 3 degrees of freedom."""
         return 2 * kinetic_energies / (3 * max(1, len(self._masses) - 1) * BOLTZMANN_KJ_PER_MOL)
 
+    @abstractmethod
     def potential_energies(self) -> np.ndarray:
-        """(n_replicas,) kJ/mol of the model alone: engines know the sum with all else."""
-        if self._evaluate is None:
-            raise NotImplementedError("the engine must know the energy of a model that has no evaluation")
-        return self._evaluate(self._raw_positions().reshape(-1, 3), self.box)[0]
+        """(n_replicas,) kJ/mol of the potential alone, without a bias."""
+
+    @property
+    @abstractmethod
+    def fault(self) -> str:
+        """Why the potential failed to give numbers, so that they are not finite now; "" where it did not fail."""
 
     def hold_centres(self) -> None:
         """Bring the centres of mass back to where they started, at rest: far from the origin digits are lost."""
@@ -156,7 +164,7 @@ class Ensemble(Replicas):
     box, and positions() are then as they are.
 
     Args:
-        model, topology, settings, starts, replicas: as in Replicas.
+        potential, topology, settings, starts, replicas: as in Replicas.
         extend: adds forces of its own to the System, before there is a Context.
 
     Raises:
@@ -165,7 +173,7 @@ class Ensemble(Replicas):
 
     def __init__(
         self,
-        model: Model,
+        potential: Potential,
         topology: Topology,
         settings: MDSettings,
         starts: Sequence[Atoms],
@@ -174,11 +182,13 @@ class Ensemble(Replicas):
     ) -> None:
         import openmm
 
-        super().__init__(model, topology, settings, starts, replicas)
+        super().__init__(potential, topology, settings, starts, replicas)
         self._extend = extend
-        system = model.system(topology, settings, len(self.replicas))
+        self._moved = MovedSystem(potential, topology, settings, len(self.replicas))
+        system = self._moved.system
         if extend is not None:
             extend(system)
+            self._moved.set_apart(system)
         self._integrator = self._integrator_for(system)
         platform = openmm.Platform.getPlatformByName(settings.platform)
         # OpenMM's own threads only where they have work; PyTorch's are set by the caller.
@@ -237,10 +247,13 @@ class Ensemble(Replicas):
         return self._kinetic(velocities + self._half_step() if self._settings.friction == 0 else velocities)
 
     def potential_energies(self) -> np.ndarray:
-        """See Replicas. Only the Context of a single replica of a System knows its energy."""
-        if self._evaluate is None:
-            return np.array([self._context.getState(energy=True).getPotentialEnergy()._value])
-        return super().potential_energies()
+        """See Replicas."""
+        return self._moved.energies(self._context, self._raw_positions().reshape(-1, 3), self.box)
+
+    @property
+    def fault(self) -> str:
+        """See Replicas."""
+        return self._moved.fault
 
     def without(self, lost: Collection[int]) -> Ensemble:
         """See Replicas: in a new Context."""

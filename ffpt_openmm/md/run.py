@@ -1,4 +1,4 @@
-"""Molecular dynamics of a potential or a teacher: replicas, checkpoints, a stability guard, a folder that tells all."""
+"""Molecular dynamics of any potential: replicas, checkpoints, a stability guard, a folder that tells all."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ffpt_core import NetworkPotential, __version__
+from ffpt_core import __version__
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_path, atomic_write, read_json, write_json
 from ffpt_core.base.progress import progress_bar
-from ffpt_openmm.md.biasing import PLAIN, Sampling
+from ffpt_core.base.workers import available_cores
+from ffpt_core.potentials.interface import Potential
+from ffpt_core.potentials.sources import open_potential
+from ffpt_openmm.md.biasing import UNBIASED, Biasing
 from ffpt_openmm.md.folder import RunFolder
-from ffpt_openmm.md.models import Model, as_model
+from ffpt_openmm.md.moving import resolved
 from ffpt_openmm.md.pool import ATOMS_AT_ONCE, grouped, run_groups
 from ffpt_openmm.md.relaxation import relax
 from ffpt_openmm.md.settings import FORMAT, FORMAT_VERSION, MDSettings, Outcome, check_continues
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 _FILES = {
     "run.json": "settings, and what became of each replica",
-    "potential.pt, teacher/": "what moves the atoms: a potential, or a teacher",
+    "potential.pt, potential.json, teacher/, system/": "what moves the atoms",
     "topology.pdb": "the atoms",
     "reference.xyz": "the geometry whose bond lengths the stability guard compares with",
     "start.xyz": "the geometry all replicas start from, or one for each",
@@ -64,7 +67,7 @@ class MDResult:
 
 
 def run_md(
-    potential: NetworkPotential | Teacher | str | os.PathLike[str],
+    potential: Potential | str | os.PathLike[str],
     topology: Topology,
     folder: str | os.PathLike[str],
     settings: MDSettings,
@@ -75,20 +78,22 @@ def run_md(
     jobs: int | None = None,
     threads: int = 1,
     progress: bool = False,
-    sampling: Sampling = PLAIN,
+    biasing: Biasing = UNBIASED,
+    source: str = "",
 ) -> MDResult:
     """Dynamics of independent replicas, each until its end or its first unphysical frame.
 
-    Replicas of a potential share OpenMM Contexts: all of them one on a GPU, on a CPU a few for each of the jobs. Each
-    samples what a run of its own would sample; which share a Context decides on their noise, and is recorded when they
-    start. Replicas of a teacher, with a barostat, or in different cells have Contexts of their own.
+    Replicas of a potential that is cheaper for many copies at once, as a network is, share OpenMM Contexts: all of
+    them one on a GPU, on a CPU a few for each of the jobs. Each samples what a run of its own would sample; which share
+    a Context decides on their noise, and is recorded when they start. Replicas of other potentials, with a barostat, or
+    in different cells have Contexts of their own.
 
     The same call continues a run that was killed, exactly where its checkpoints are; a potential on the Reference and
-    CPU platforms and a teacher on the Reference platform give what an unbroken run would have given, but for a
-    barostat, whose random numbers OpenMM does not keep. A greater length or more replicas extend a run.
+    CPU platforms and forces of OpenMM's own on the Reference platform give what an unbroken run would have given, but
+    for a barostat, whose random numbers OpenMM does not keep. A greater length or more replicas extend a run.
 
     Args:
-        potential: what moves the atoms, or its file; or a teacher, its folder or its name.
+        potential: what moves the atoms: a potential, or what open_potential opens.
         topology: the atoms; its box, if it has one, is the simulation's.
         folder: of the run (see its run.json for a word about each file).
         settings: what to simulate.
@@ -100,23 +105,25 @@ def run_md(
         jobs: processes that run replicas at the same time; None: as many as there are cores, or one on a GPU.
         threads: of PyTorch for each process; one is the fastest for molecules of tens of atoms.
         progress: show a bar.
-        sampling: how the replicas are sampled; ffpt_plumed's are biased.
+        biasing: what biases the replicas, such as ffpt_plumed's.
+        source: where the potential comes from, for the record; "": its name, or what it is.
 
     Raises:
-        FfptError: the folder holds a run with other settings; bad input; files that cannot be written.
+        FfptError: the folder holds a run with other settings; bad input; what the potential cannot do; files that
+            cannot be written.
     """
     prepared = RunFolder(folder)
-    model, source = as_model(potential)
-    settings = model.resolved(settings, topology.getNumAtoms())
+    moves, source = open_potential(potential), source or _source(potential)
     starts = _starts(topology, structure, teacher, settings)
-    model.check(starts[0])
+    moves.check(starts[0].numbers, starts[0].pbc)
+    settings = resolved(moves, settings, starts[0])
     if teacher is not None:
         check_atoms(starts[0].numbers.tolist(), teacher.atoms, "teacher")
         reference = teacher.atoms if reference is None else reference
     with prepared.locked():
-        jobs = jobs or _default_jobs(model, settings)
-        record = _prepare(prepared, (model, source), topology, starts, reference, teacher, settings, jobs, sampling)
-        _run(prepared, record, settings, jobs, threads, progress, sampling)
+        jobs = jobs or _default_jobs(moves, settings)
+        record = _prepare(prepared, (moves, source), topology, starts, reference, teacher, settings, jobs, biasing)
+        _run(prepared, record, settings, jobs, threads, progress, biasing)
     return MDResult(prepared.path, settings, tuple(Outcome(**outcome) for outcome in record["replicas"]))
 
 
@@ -127,7 +134,7 @@ def _run(
     jobs: int,
     threads: int,
     progress: bool,
-    sampling: Sampling,
+    biasing: Biasing,
 ) -> None:
     """Run what is not over yet, and keep the record up to date."""
     outcomes = record["replicas"]
@@ -141,19 +148,22 @@ def _run(
         advance: Callable[[int], None] = _ignore
         if progress and waiting:
             replicas = sum(map(len, waiting))
-            title = f"{sampling.title}, {replicas} replica{'s' if replicas > 1 else ''}"
+            title = f"{biasing.title}, {replicas} replica{'s' if replicas > 1 else ''}"
             advance = stack.enter_context(progress_bar(title, replicas * settings.steps, "steps"))
-        run_groups(folder, waiting, jobs, threads, advance, ended, sampling)
+        run_groups(folder, waiting, jobs, threads, advance, ended, biasing)
 
 
 def _ignore(steps: int) -> None:
     """Where no bar is shown."""
 
 
-def _default_jobs(model: Model, settings: MDSettings) -> int:
-    if model.on_gpu or settings.platform == "CUDA":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _source(potential: Potential | str | os.PathLike[str]) -> str:
+    """A word on where a potential comes from."""
+    return f"a {type(potential).__name__}" if isinstance(potential, Potential) else os.fspath(potential)
+
+
+def _default_jobs(potential: Potential, settings: MDSettings) -> int:
+    return 1 if potential.on_gpu or settings.platform == "CUDA" else available_cores()
 
 
 def _is_over(outcome: dict[str, Any], settings: MDSettings) -> bool:
@@ -186,30 +196,30 @@ def _starts(
     return starts
 
 
-def _at_once(model: Model, starts: Sequence[Atoms], settings: MDSettings) -> int | None:
+def _at_once(potential: Potential, starts: Sequence[Atoms], settings: MDSettings) -> int | None:
     """Atoms in a Context, at most, as grouped takes them."""
     cells = np.array([atoms.cell.array for atoms in starts])
-    if not model.shares or settings.pressure is not None or (cells != cells[0]).any():
+    if not potential.batches or settings.pressure is not None or (cells != cells[0]).any():
         return len(starts[0])
-    return None if model.on_gpu else ATOMS_AT_ONCE
+    return None if potential.on_gpu else ATOMS_AT_ONCE
 
 
 def _prepare(
     folder: RunFolder,
-    moved_by: tuple[Model, str],
+    moved_by: tuple[Potential, str],
     topology: Topology,
     starts: Sequence[Atoms],
     reference: Atoms | None,
     teacher: Teacher | None,
     settings: MDSettings,
     jobs: int,
-    sampling: Sampling,
+    biasing: Biasing,
 ) -> dict[str, Any]:
     """Write what replicas share, or check that what is there is the same run; returns the record.
 
     Replicas that are new in it are divided into groups, which stay.
     """
-    model, source = moved_by
+    potential, source = moved_by
     record: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -217,10 +227,10 @@ def _prepare(
         "settings": dataclasses.asdict(settings),
         "units": {"temperature": "K", "friction": "1/ps", "pressure": "bar", "timestep": "fs", "length": "ps",
                   "interval": "fs", "log_interval": "fs", "checkpoint_interval": "ps", "max_stretch": "Angstrom"},
-        "potential": {"source": source, **model.record()},
+        "potential": {**potential.record(), "source": source},
         "structure": {"source": "teacher" if teacher is not None else "given", "fingerprint": fingerprint_of(starts)},
-        **sampling.record(),
-        "files": _FILES | sampling.files(),
+        **biasing.record(),
+        "files": _FILES | biasing.files(),
         "groups": [],
         "replicas": [],
     }  # fmt: skip
@@ -231,10 +241,10 @@ def _prepare(
             raise FfptError(f"{folder.path} cannot be extended: its trajectories were closed as HDF5; use format dcd")
         record = {**old, "settings": record["settings"]}
     else:
-        how, criterion = _write_shared(folder, model, topology, starts, reference, teacher, settings, sampling)
+        how, criterion = _write_shared(folder, potential, topology, starts, reference, teacher, settings, biasing)
         record |= {"minimized": how, "criterion": criterion}
     new = range(len(record["replicas"]), settings.replicas)
-    record["groups"] += grouped(new, len(starts[0]), jobs, _at_once(model, starts, settings))
+    record["groups"] += grouped(new, len(starts[0]), jobs, _at_once(potential, starts, settings))
     record["replicas"] += [dataclasses.asdict(Outcome()) for _ in new]
     write_json(folder.record, record)
     return record
@@ -242,13 +252,13 @@ def _prepare(
 
 def _write_shared(
     folder: RunFolder,
-    model: Model,
+    potential: Potential,
     topology: Topology,
     starts: Sequence[Atoms],
     reference: Atoms | None,
     teacher: Teacher | None,
     settings: MDSettings,
-    sampling: Sampling,
+    biasing: Biasing,
 ) -> tuple[str, dict[str, Any]]:
     """The potential, the topology, the reference and the start; returns how it was relaxed, and what is physical."""
     from openmm import app
@@ -260,23 +270,30 @@ def _write_shared(
     if reference is not None:
         check_atoms(starts[0].numbers.tolist(), reference, "reference geometry")
         lengths_of.positions, lengths_of.cell = reference.positions, reference.cell
-    criterion = sampling.criterion(topology, lengths_of, settings)
+    criterion = biasing.criterion(topology, lengths_of, settings)
     for atoms in starts:
-        failure = criterion.check(atoms.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
+        failure = criterion.check(*_geometry(atoms))
         if failure is not None:
             raise FfptError(f"the starting geometry is unphysical: {failure.reason} (are its positions in Angstrom?)")
+    if potential.elements is None:  # whether it can evaluate these atoms at all is known by trying only
+        potential.evaluator(starts[0].numbers, starts[0].pbc)(*_geometry(starts[0]))
     given, how = starts[0], "not"
     if settings.minimize:
-        relaxed = [relax(atoms, model, topology, teacher, settings, criterion) for atoms in starts]
+        relaxed = [relax(atoms, potential, topology, teacher, settings, criterion) for atoms in starts]
         starts, how = [atoms for atoms, _ in relaxed], relaxed[0][1]
-    sampling.prepare(folder, starts[0])
-    model.save(folder)
+    biasing.prepare(folder, starts[0])
+    potential.save_into(folder.path)
     with atomic_write(folder.topology) as stream:
         # Numbers without a unit are Angstrom here, unlike everywhere else in OpenMM.
         app.PDBFile.writeFile(topology, given.positions, stream)
     _write_structures(folder.reference, [lengths_of])
     _write_structures(folder.start, starts)
     return how, criterion.to_dict()
+
+
+def _geometry(atoms: Atoms) -> tuple[np.ndarray, np.ndarray | None]:
+    """Positions, and the cell of periodic atoms."""
+    return atoms.positions, atoms.cell.array if atoms.pbc.any() else None
 
 
 def _write_structures(path: Path, structures: Sequence[Atoms]) -> None:

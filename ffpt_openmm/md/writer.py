@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core.base.errors import FfptError
+from ffpt_core.base.runs import cut_back
 from ffpt_core.base.units import PICOSECOND
 from ffpt_core.structure.periodic import wrap_molecules
 from ffpt_openmm.md.dcd import DCDTrajectory, truncate
@@ -56,10 +56,7 @@ class ReplicaWriter:
         frames = step // settings.frame_steps
         if step:
             truncate(trajectory, sizes[0], frames)
-            with open(table, "r+b") as stream:
-                if os.fstat(stream.fileno()).st_size < sizes[1]:
-                    raise FfptError(f"{table} is shorter than at its last checkpoint: the run cannot continue")
-                stream.truncate(sizes[1])
+            cut_back(table, sizes[1])
         self._open = contextlib.ExitStack()
         self._trajectory = DCDTrajectory(
             trajectory, topology, settings.timestep / PICOSECOND, settings.frame_steps, frames

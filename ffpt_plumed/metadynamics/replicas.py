@@ -13,8 +13,10 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.units import NANOMETRE, PICOSECOND
-from ffpt_openmm.md.models import Model
+from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE, PICOSECOND
+from ffpt_core.potentials.ase import PotentialCalculator
+from ffpt_core.potentials.interface import Potential
+from ffpt_openmm.md.moving import WatchedPotential
 from ffpt_openmm.md.replicas import Ensemble, Replicas
 from ffpt_openmm.md.settings import MDSettings
 from ffpt_plumed.kernel.ase import input_lines, one_line_errors, plumed_calculator
@@ -52,7 +54,7 @@ class BiasedEnsemble(Ensemble):
         kind: of the bias, as in create_bias.
         script: PLUMED input.
         folder: of the bias's files.
-        model, topology, settings, starts: as in Replicas.
+        potential, topology, settings, starts: as in Replicas.
         state: where to go on; empty: the start.
 
     Raises:
@@ -65,7 +67,7 @@ class BiasedEnsemble(Ensemble):
         kind: str,
         script: PlumedInput,
         folder: Path,
-        model: Model,
+        potential: Potential,
         topology: Topology,
         settings: MDSettings,
         starts: Sequence[Atoms],
@@ -77,7 +79,7 @@ class BiasedEnsemble(Ensemble):
             kind, script, self._folder, settings.temperature, settings.timestep / PICOSECOND, saved
         )
         with contextlib.chdir(self._folder):
-            super().__init__(model, topology, settings, starts, (0,), self._bias.attach)
+            super().__init__(potential, topology, settings, starts, (0,), self._bias.attach)
             if context:
                 self.load(context)
             else:
@@ -107,7 +109,7 @@ class AseEnsemble(Replicas):
     """One trajectory in ASE: its Langevin dynamics, and its Plumed calculator over that of the potential.
 
     Args:
-        script, folder, model, topology, settings, starts, state: as in BiasedEnsemble.
+        script, folder, potential, topology, settings, starts, state: as in BiasedEnsemble.
 
     Raises:
         FfptError: no kernel; what PLUMED says about its input.
@@ -117,7 +119,7 @@ class AseEnsemble(Replicas):
         self,
         script: PlumedInput,
         folder: Path,
-        model: Model,
+        potential: Potential,
         topology: Topology,
         settings: MDSettings,
         starts: Sequence[Atoms],
@@ -126,8 +128,11 @@ class AseEnsemble(Replicas):
         from ase import units
         from ase.md.langevin import Langevin
 
-        super().__init__(model, topology, settings, starts, (0,))
+        super().__init__(potential, topology, settings, starts, (0,))
         saved = unpack(state)[0] if state else None
+        self._watched = WatchedPotential(potential)
+        # Not the potential's own calculator, which may remember structures: a run must continue exactly.
+        self._calculator = PotentialCalculator(self._watched)
         self._folder = folder.resolve()
         self._outputs = script.outputs
         self._picosecond = PICOSECOND * units.fs
@@ -138,7 +143,7 @@ class AseEnsemble(Replicas):
         (self._folder / LOG).unlink(missing_ok=True)
         with contextlib.chdir(self._folder):
             self._plumed = plumed_calculator(
-                model.calculator(),
+                self._calculator,
                 input_lines(script),
                 self._atoms,
                 timestep=settings.timestep * units.fs,
@@ -184,6 +189,15 @@ class AseEnsemble(Replicas):
                 raise
             return False
         return True
+
+    def potential_energies(self) -> np.ndarray:
+        """See Replicas: ASE's calculators remember what they have just computed."""
+        return np.array([self._calculator.get_potential_energy(self._atoms) / KJ_PER_MOL])
+
+    @property
+    def fault(self) -> str:
+        """See Replicas."""
+        return self._watched.fault
 
     def without(self, lost: Collection[int]) -> AseEnsemble:
         """Never: the one trajectory that is biased has no others beside it."""

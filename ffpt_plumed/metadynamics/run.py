@@ -19,9 +19,9 @@ from ffpt_core.analysis.criterion import Failure
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, fingerprint, read_json
 from ffpt_core.base.units import NANOMETRE, PICOSECOND
-from ffpt_openmm.md.biasing import Sampling
+from ffpt_core.potentials.interface import Potential
+from ffpt_openmm.md.biasing import Biasing
 from ffpt_openmm.md.folder import RunFolder
-from ffpt_openmm.md.models import Model, PotentialModel, as_model
 from ffpt_openmm.md.replicas import Replicas
 from ffpt_openmm.md.run import MDResult, run_md
 from ffpt_openmm.md.settings import MDSettings
@@ -32,8 +32,6 @@ from ffpt_plumed.text.plumed_input import PlumedInput
 
 if TYPE_CHECKING:
     from openmm.app import Topology
-
-    from ffpt_core import NetworkPotential
 
 ENGINES: tuple[str, ...] = ("openmm", "ase")
 """What integrates."""
@@ -72,7 +70,7 @@ class _Both:
         return {**self.first.to_dict(), "and": self.second.to_dict()}
 
 
-class BiasedSampling(Sampling):
+class PlumedBiasing(Biasing):
     """One trajectory of Langevin dynamics on a potential and a PLUMED bias.
 
     Args:
@@ -102,7 +100,7 @@ class BiasedSampling(Sampling):
         self.outputs = script.outputs
 
     def record(self) -> dict[str, Any]:
-        """See Sampling."""
+        """See Biasing."""
         rule = None if self.guard is None else self.guard.to_dict()
         text = f"{self.engine}\n{self.kind}\n{rule}\n{self.script.text}"
         what = {"source": f"{self.source} by {self.kind} in {self.engine}", "engine": self.engine, "kind": self.kind,
@@ -111,12 +109,12 @@ class BiasedSampling(Sampling):
         return {"bias": what}
 
     def files(self) -> dict[str, str]:
-        """See Sampling."""
+        """See Biasing."""
         words = {INPUT: "the PLUMED input"} | dict.fromkeys(self.outputs.all, "what PLUMED writes: hills, values")
         return words if self.kind == "native" else words | {LOG: "PLUMED's log since the run was last continued"}
 
     def prepare(self, folder: RunFolder, start: Atoms) -> None:
-        """See Sampling: the first step is tried elsewhere before anything is written here."""
+        """See Biasing: the first step is tried elsewhere before anything is written here."""
         self._rehearse(start)
         self._copy_inputs(folder.path)
         with atomic_write(folder.path / INPUT) as stream:
@@ -130,17 +128,17 @@ class BiasedSampling(Sampling):
     def ensemble(
         self,
         folder: RunFolder,
-        model: Model,
+        potential: Potential,
         topology: Topology,
         settings: MDSettings,
         starts: Sequence[Atoms],
         replicas: Sequence[int],
         state: bytes,
     ) -> Replicas:
-        """See Sampling."""
+        """See Biasing."""
         if not state:
             self._clear(folder.path)
-        shared = (self.script, folder.path, model, topology, settings, starts, state)
+        shared = (self.script, folder.path, potential, topology, settings, starts, state)
         return AseEnsemble(*shared) if self.engine == "ase" else BiasedEnsemble(self.kind, *shared)
 
     def _copy_inputs(self, folder: Path) -> None:
@@ -193,7 +191,7 @@ class BiasedSampling(Sampling):
 
 
 def run_metad(
-    potential: NetworkPotential | str | os.PathLike[str],
+    potential: Potential | str | os.PathLike[str],
     script: str | PlumedInput,
     structure: Atoms,
     folder: str | os.PathLike[str],
@@ -213,7 +211,7 @@ def run_metad(
     length extends it. The centre of mass is held, so the bias must not depend on where the system is.
 
     Args:
-        potential: what moves the atoms, or its file.
+        potential: what moves the atoms: a potential, or what open_potential opens.
         script: PLUMED input, in its units (nm, kJ/mol, ps), which counts atoms from 1.
         structure: the start, Angstrom.
         folder: of the run.
@@ -231,15 +229,13 @@ def run_metad(
     """
     if engine not in ENGINES:
         raise FfptError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
-    if not isinstance(as_model(potential)[0], PotentialModel):
-        raise FfptError(f"a bias acts on a potential, and {potential} is a teacher")
     if settings.replicas != 1:
         raise FfptError(f"a bias acts on one trajectory, not on {settings.replicas}: run each in a folder of its own")
     kind = _chosen(bias, engine, RunFolder(folder))
     script = PlumedInput.of(script)
     inputs = {} if inputs_from is None else script.inputs(inputs_from)
     settings = dataclasses.replace(settings, backend="pythonforce" if engine == "ase" else settings.backend)
-    sampling = BiasedSampling(script, source, engine, kind, inputs, settings, guard)
+    biasing = PlumedBiasing(script, source, engine, kind, inputs, settings, guard)
     return run_md(
         potential,
         topology_of(structure),
@@ -248,7 +244,7 @@ def run_metad(
         structure=structure,
         jobs=1,
         progress=progress,
-        sampling=sampling,
+        biasing=biasing,
     )
 
 

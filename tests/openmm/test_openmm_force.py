@@ -20,6 +20,7 @@ from ffpt_core.potentials.ase import PotentialCalculator
 from ffpt_core.potentials.backends import BACKENDS
 from ffpt_core.potentials.newtonnet.cpp import backend as cpp_backend
 from ffpt_core.potentials.newtonnet.cpp import load_kernel
+from ffpt_core.potentials.newtonnet.triton.backend import TritonBackend
 from ffpt_openmm import create_force, create_system
 from ffpt_openmm.forces import backends
 
@@ -208,9 +209,8 @@ def test_auto_says_what_it_chose(teacher, monkeypatch, caplog) -> None:
     monkeypatch.setattr(backends, "load_torchforce", lambda: "libtorch_cuda.so: cannot open shared object file")
     with caplog.at_level("INFO"):
         create_force(random_potential(), teacher.topology)
-    assert "the fused kernel is the fastest on a CPU" in caplog.text
-    for module in (backends, cpp_backend):
-        monkeypatch.setattr(module, "load_kernel", lambda: "no C++ compiler")
+    assert "the backend cpp is the fastest on cpu" in caplog.text
+    monkeypatch.setattr(cpp_backend, "load_kernel", lambda: "no C++ compiler")
     with caplog.at_level("INFO"):
         force = create_force(random_potential(), teacher.topology)
     assert isinstance(force, mm.PythonForce)
@@ -231,10 +231,13 @@ def test_with_a_gpu_few_atoms_stay_on_the_reference_platform(monkeypatch, caplog
     assert backends.choose_platform("auto", backends.REFERENCE_UP_TO) == "Reference"
     assert backends.choose_platform("auto", backends.REFERENCE_UP_TO + 1) == "CUDA"
     assert backends.choose_platform("CUDA", 21) == "CUDA"
-    monkeypatch.setattr(backends, "why_no_triton", lambda device: "")
+    potential = random_potential()
+    monkeypatch.setattr(type(potential), "device", torch.device("cuda"))
+    monkeypatch.setattr(TritonBackend, "why_not", lambda self, network: "")
     with caplog.at_level("INFO"):
-        assert backends.choose_backend("auto", "Reference") == backends.choose_backend("auto") == "pythonforce"
-    assert "the Triton kernels are the fastest on a GPU" in caplog.text
+        chosen = {backends.choose_backend(potential, "auto", platform) for platform in ("Reference", None)}
+    assert chosen == {"pythonforce"}
+    assert "the backend triton is the fastest on cuda" in caplog.text
 
 
 @needs_torchforce
@@ -244,9 +247,10 @@ def test_platform_without_torch_kernels(monkeypatch) -> None:
             return False
 
     monkeypatch.setattr(mm.Platform, "getPlatformByName", staticmethod(lambda name: Platform()))
-    assert backends.choose_backend("auto", "CUDA") == "pythonforce"
+    monkeypatch.setattr(cpp_backend, "load_kernel", lambda: "no C++ compiler")
+    assert backends.choose_backend(random_potential(), "auto", "CUDA") == "pythonforce"
     with pytest.raises(FfptError, match="no kernels for the platform CUDA"):
-        backends.choose_backend("torchforce", "CUDA")
+        backends.choose_backend(random_potential(), "torchforce", "CUDA")
 
 
 @needs_torchforce

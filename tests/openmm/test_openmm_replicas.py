@@ -19,11 +19,10 @@ from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.base.files import read_json
 from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, KJ_PER_MOL, NANOMETRE
 from ffpt_openmm import MDSettings, create_system, run_md
-from ffpt_openmm.forces import create as force
 from ffpt_openmm.forces.pythonforce import PotentialFunction
+from ffpt_openmm.md import moving
 from ffpt_openmm.md import run as simulation
 from ffpt_openmm.md.group import ReplicaGroup
-from ffpt_openmm.md.models import PotentialModel
 from ffpt_openmm.md.pool import ATOMS_AT_ONCE, grouped
 from ffpt_openmm.md.replicas import Ensemble
 
@@ -38,7 +37,7 @@ FAILING, FAILS_AT = 1, 57
 def _ensemble(teacher, replicas, **changes) -> Ensemble:
     potential = random_potential(torch.float64, scale=0.05, n_features=8, n_layers=2)
     settings = dataclasses.replace(SETTINGS, **{"temperature": 300, "friction": 20, **changes})
-    ensemble = Ensemble(PotentialModel(potential), teacher.topology, settings, [teacher.atoms], replicas)
+    ensemble = Ensemble(potential, teacher.topology, settings, [teacher.atoms], replicas)
     ensemble.begin()
     return ensemble
 
@@ -71,7 +70,7 @@ def test_a_replica_is_what_openmm_with_a_motion_remover_gives(teacher) -> None:
     """The same noise, with and without OpenMM's remover: one trajectory about the centre of mass, to rounding."""
     ensemble = _ensemble(teacher, [0])
     state = ensemble._context.getState(positions=True, velocities=True)
-    settings, potential = dataclasses.replace(SETTINGS, temperature=300, friction=20), ensemble._shared[0].potential
+    settings, potential = dataclasses.replace(SETTINGS, temperature=300, friction=20), ensemble._shared[0]
     system = create_system(potential, teacher.topology, backend="pythonforce")
     assert isinstance(system.getForce(1), mm.CMMotionRemover)
     integrator = mm.LangevinMiddleIntegrator(300, 20, settings.timestep / 1000)
@@ -166,7 +165,7 @@ def spoilt(monkeypatch, request) -> str:
                 forces[21 * FAILING, 0] = np.nan if kind == "nan" else 1e7
             return energy, forces
 
-    monkeypatch.setattr(force, "PotentialFunction", Spoilt)
+    monkeypatch.setattr(moving, "PotentialFunction", Spoilt)
     return kind
 
 

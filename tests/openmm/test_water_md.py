@@ -25,7 +25,7 @@ from ffpt_core.cli.main import make_app
 from ffpt_core.teachers import water
 from ffpt_openmm import MDSettings, create_system, run_md
 from ffpt_openmm.forces.backends import load_torchforce
-from ffpt_openmm.md.models import PotentialModel, TeacherModel
+from ffpt_openmm.md.moving import resolved
 from ffpt_openmm.md.replicas import Ensemble
 from ffpt_openmm.md.starts import frames_of_run, starts_of
 
@@ -103,9 +103,8 @@ def test_the_volume_of_an_ideal_gas() -> None:
     potential = random_potential(torch.float64, scale=0.0, n_features=4, n_layers=1, cutoff=1.0)
     box = water_box(30.0 * np.eye(3), n_molecules)
     settings = dataclasses.replace(SETTINGS, pressure=pressure, wrap=True, temperature=temperature, friction=50.0)
-    model = PotentialModel(potential)
     topology = water_topology(box, box.cell.array)
-    ensemble = Ensemble(model, topology, model.resolved(settings, len(box)), [box], [0])
+    ensemble = Ensemble(potential, topology, resolved(potential, settings, box), [box], [0])
     ensemble.begin()
     barostat = next(f for f in ensemble._context.getSystem().getForces() if isinstance(f, mm.MonteCarloBarostat))
     assert barostat.getDefaultPressure()._value == pressure
@@ -230,10 +229,10 @@ def test_what_cannot_be_run_is_refused(small, tmp_path) -> None:
         dataclasses.replace(constant, friction=0.0)
     with pytest.raises(FfptError, match="trajectory is a wrapped one"):
         dataclasses.replace(constant, wrap=False)
-    with pytest.raises(FfptError, match="the teacher is for"):
+    with pytest.raises(FfptError, match="this teacher is for"):
         run_md(small, water_topology(box, CELL), tmp_path / "a", SETTINGS, structure=box)
     with pytest.raises(FfptError, match="no backend 'torchforce'"):
-        TeacherModel(small).resolved(dataclasses.replace(SETTINGS, backend="torchforce"), 3)
+        resolved(small, dataclasses.replace(SETTINGS, backend="torchforce"), small.atoms)
     other = small.atoms.copy()
     other.set_cell(1.01 * small.atoms.cell.array)
     with pytest.raises(FfptError, match="is not that of the topology"):

@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 from ffpt_core import FfptError, NetworkPotential
 from ffpt_core.base.files import read_json
+from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
+from ffpt_core.teachers import load_teacher
 from ffpt_openmm import run_md
 from ffpt_plumed import reaction
 from ffpt_plumed.metadynamics import bias as biases
@@ -218,12 +220,18 @@ def test_an_undefined_variable_is_refused_at_the_start(tmp_path, potential) -> N
         _run(potential, tmp_path / "run", script, bias="plumed")
 
 
-@pytest.mark.parametrize("engine", ["openmm", "ase"])
-def test_a_teacher_is_refused(tmp_path, engine) -> None:
-    """The energy of a run is that of the model alone, which the Context of a teacher could not tell from the bias."""
-    with pytest.raises(FfptError, match="H2O is a teacher"):
-        _run("H2O", tmp_path / "run", engine=engine)
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(("engine", "bias"), WAYS)
+def test_a_teacher_is_biased(tmp_path, engine, bias) -> None:
+    """The energy in the table is that of the teacher alone, though it and the bias are forces of one System."""
+    water = load_teacher("H2O")
+    script = "d: DISTANCE ATOMS=1,2\nRESTRAINT ARG=d AT=0.12 KAPPA=50000\nPRINT ARG=d STRIDE=5 FILE=COLVAR"
+    result = _run(water, tmp_path, script, water.atoms, engine=engine, bias=bias, backend="auto", log_interval=2.0)
+    assert [outcome.status for outcome in result.outcomes] == ["finished"]
+    frames = mdtraj.load(tmp_path / "trajectory-0.dcd", top=tmp_path / "topology.pdb").xyz
+    table = np.loadtxt(tmp_path / "state-0.csv", delimiter=",")
+    energies, _ = water.energies_and_forces(NANOMETRE * frames.astype(float))
+    np.testing.assert_allclose(table[:, 2] * KJ_PER_MOL, energies, atol=1e-4)
+    assert np.linalg.norm(frames[:, 0] - frames[:, 1], axis=1).max() > 0.105  # the bond is pulled
 
 
 def test_half_a_line_of_hills_is_refused(tmp_path, potential) -> None:

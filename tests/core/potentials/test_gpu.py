@@ -307,10 +307,10 @@ def test_torchforce_replays_cuda_graphs(replicas) -> None:
     import openmm
 
     from ffpt_openmm import create_system
-    from ffpt_openmm.forces.backends import choose_backend
+    from ffpt_openmm.forces.backends import choose_backend as choose_torchforce
 
     try:
-        choose_backend("torchforce", "CUDA")
+        choose_torchforce(_potential(), "torchforce", "CUDA")
     except (FfptError, openmm.OpenMMException) as error:
         pytest.skip(f"no TorchForce on the CUDA platform: {error}")
     teacher, potential = aspirin(), _potential()
