@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 
 def md(
-    model: Annotated[str, typer.Argument(help="Potential: a file, a teacher, tblite:GFN2-xTB, ase:module.Class?key=value, openmm-ml:NAME ...")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A .pt file, a teacher, tblite:GFN2-xTB, ase:module.Class?key=value, openmm-ml:NAME ..."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     topology: Annotated[
         Path | None,
-        typer.Option(help="PDB file with the atoms in order; CRYST1 makes it periodic. Default: the teacher's, or the structure's bonds."),
+        typer.Option(
+            help="PDB file with the atoms in order; CRYST1 makes it periodic. Default: of the teacher or the structure."
+        ),
     ] = None,
     structure: Annotated[
         Path | None, typer.Option(help="Starting geometry (xyz); default: the teacher's, or the topology's.")
@@ -124,8 +129,8 @@ def md(
             raise FfptError("--start and --structure both say where to start: give one of them")
         given, reference = frames_of_run(start, start_every)
     result = run_md(
-        potential, atoms, output, settings, source=model, structure=given, reference=reference, teacher=loaded, jobs=jobs,
-        threads=threads, progress=True,
+        potential, atoms, output, settings, source=model, structure=given, reference=reference, teacher=loaded,
+        jobs=jobs, threads=threads, progress=True,
     )  # fmt: skip
     _show(result)
 

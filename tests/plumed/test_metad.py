@@ -224,7 +224,7 @@ def test_an_undefined_variable_is_refused_at_the_start(tmp_path, potential) -> N
 def test_a_teacher_is_biased(tmp_path, engine, bias) -> None:
     """The energy in the table is that of the teacher alone, though it and the bias are forces of one System."""
     water = load_teacher("H2O")
-    script = "d: DISTANCE ATOMS=1,2\nRESTRAINT ARG=d AT=0.12 KAPPA=50000\nPRINT ARG=d STRIDE=5 FILE=COLVAR"
+    script = "d: DISTANCE ATOMS=1,2\nRESTRAINT ARG=d AT=0.12 KAPPA=500000\nPRINT ARG=d STRIDE=5 FILE=COLVAR"
     result = _run(water, tmp_path, script, water.atoms, engine=engine, bias=bias, backend="auto", log_interval=2.0)
     assert [outcome.status for outcome in result.outcomes] == ["finished"]
     frames = mdtraj.load(tmp_path / "trajectory-0.dcd", top=tmp_path / "topology.pdb").xyz
