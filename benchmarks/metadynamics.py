@@ -24,7 +24,7 @@ from benchmarks.speed import machine
 from benchmarks.systems import ELEMENTS
 from benchmarks.timing import Case, Effort, Spread, paired_times
 from ffpt_core import NetworkPotential
-from ffpt_core.analysis.style import legend_above, new_figure, save_figure
+from ffpt_core.base.figures import legend_above, new_figure, save_figure
 from ffpt_core.base.files import write_json
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.potentials.newtonnet.network import NewtonNet

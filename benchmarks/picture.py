@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers import FOR_SCALE, REFERENCE
-from ffpt_core.analysis.style import save_figure, styled
+from ffpt_core.base.figures import save_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

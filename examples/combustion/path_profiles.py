@@ -9,7 +9,7 @@ import argparse
 import numpy as np
 
 import ffpt_core
-from ffpt_core.analysis.style import colours, legend_above, new_figure, save_figure
+from ffpt_core.base.figures import colours, legend_above, new_figure, save_figure
 from ffpt_core.base.files import write_json
 from ffpt_core.datasets import read
 from ffpt_core.training.evaluation import predict

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.audit_scans import KINDS, audit_scans
 from ffpt_core.analysis.audit_table import holes_table
 from ffpt_core.analysis.holes import Finding, HoleRules, find_hole
 from ffpt_core.analysis.molecule import molecule_of
 from ffpt_core.analysis.scan_energies import Evaluated, ScanResult, evaluate_scans
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.results import Table
 
@@ -188,7 +188,7 @@ def find_holes(
     return Audit(label, reference, rules, found, tuple(results))
 
 
-@style.styled
+@figures.styled
 def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
     """One row a bond or angle, one dot a potential: its lowest energy where the rules set a bound.
 
@@ -204,14 +204,14 @@ def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
     sizes = [audits[0].count(kind)[1] for kind in kinds]
     # As much room a row in each panel, and as much again for the title and the axis of each.
     shares = [size + 1.0 for size in sizes]
-    figure, axes = style.new_figure(
+    figure, axes = figures.new_figure(
         len(kinds),
         1,
         width=5.4,
         height=max(_LEAST_HEIGHT, (0.19 * sum(shares) + 0.75 * len(kinds)) / len(kinds)),
         gridspec_kw={"height_ratios": shares},
     )
-    colours = style.colours([audit.label for audit in audits], audits[0].reference)
+    colours = figures.colours([audit.label for audit in audits], audits[0].reference)
     for kind, panel in zip(kinds, axes, strict=True):
         for audit in audits:
             findings = [finding for finding in audit.findings if finding.kind == kind]
@@ -222,7 +222,7 @@ def plot_audits(audits: Sequence[Audit], ceiling: float = 8.0) -> Figure:
         _dress(panel, names, bounds.get(kind, 0.0), _TITLES[kind], ceiling)
     handles, labels = axes[0].get_legend_handles_labels()
     cross = axes[0].scatter([], [], s=34, color="#5b646d", marker="X", linewidths=0)
-    style.legend_above(figure, [*handles, cross], [*labels, "hole"])
+    figures.legend_above(figure, [*handles, cross], [*labels, "hole"])
     return figure
 
 

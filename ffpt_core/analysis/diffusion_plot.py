@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.self_diffusion import PER_SECOND, Diffusion
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@style.styled
+@figures.styled
 def plot_diffusion(
     found: Mapping[str, Diffusion], reference: str | None = None, corrections: Mapping[str, float] | None = None
 ) -> Figure:
@@ -31,8 +31,8 @@ def plot_diffusion(
     """
     if not found:
         raise FfptError("there is no diffusion to draw")
-    figure, (left, right) = style.new_figure(1, 2, width=3.6, height=2.8)
-    colours = style.colours(found, reference)
+    figure, (left, right) = figures.new_figure(1, 2, width=3.6, height=2.8)
+    colours = figures.colours(found, reference)
     for position, (label, one) in enumerate(found.items()):
         colour = colours[label]
         left.plot(one.lags, one.msd, color=colour, label=label, linewidth=1.2)
@@ -54,5 +54,5 @@ def plot_diffusion(
     right.set_ylabel("D (10⁻⁹ m²/s)")
     if corrections:
         right.set_title("open: corrected for the size of the box", fontsize=8)
-    style.legend_above(figure, *left.get_legend_handles_labels())
+    figures.legend_above(figure, *left.get_legend_handles_labels())
     return figure

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.criterion import StabilityCriterion
 from ffpt_core.analysis.rdf import RadialDistribution
 from ffpt_core.analysis.sliding_rdf import THRESHOLD, WINDOW, RdfDrift, rdf_drift
 from ffpt_core.analysis.stability import FailureTime, guard_failure, time_to_failure
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _drift_failure(
     return FailureTime(float(drift.starts[frame]), frame, reason, False, name)
 
 
-@style.styled
+@figures.styled
 def plot_drift(runs: Mapping[str, Sequence[LiquidFailures]], threshold: float = THRESHOLD) -> Figure:
     """Error of g(r) of the sliding window over time, one panel a pair of elements, one line a replica.
 
@@ -146,8 +146,8 @@ def plot_drift(runs: Mapping[str, Sequence[LiquidFailures]], threshold: float = 
     names = list(dict.fromkeys(name for group in drifts.values() for drift in group for name in drift.errors))
     if not names:
         raise FfptError("no run is as long as the window of g(r)")
-    figure, axes = style.new_figure(1, len(names), width=2.9, height=2.7, sharey=True)
-    colours = style.colours(drifts)
+    figure, axes = figures.new_figure(1, len(names), width=2.9, height=2.7, sharey=True)
+    colours = figures.colours(drifts)
     for panel, name in zip(axes, names, strict=True):
         for label, group in drifts.items():
             for index, drift in enumerate(group):
@@ -158,5 +158,5 @@ def plot_drift(runs: Mapping[str, Sequence[LiquidFailures]], threshold: float = 
         panel.set_xlabel("Time (ps)")
     axes[0].set_ylim(bottom=0.0)
     axes[0].set_ylabel("Error of g(r) (Å)")
-    style.legend_above(figure, *axes[0].get_legend_handles_labels())
+    figures.legend_above(figure, *axes[0].get_legend_handles_labels())
     return figure

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.rdf import RadialDistribution, RdfError
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@style.styled
+@figures.styled
 def plot_rdfs(
     distributions: Mapping[str, Mapping[str, RadialDistribution]],
     reference: str | None = None,
@@ -37,10 +37,10 @@ def plot_rdfs(
         raise FfptError("there is no radial distribution to draw")
     rows = 1 if reference is None else 2
     ratios = {"height_ratios": (2.2, 1)} if rows == 2 else {}
-    figure, axes = style.new_figure(
+    figure, axes = figures.new_figure(
         rows, len(names), width=3.0, height=2.6 if rows == 1 else 2.0, sharex=True, gridspec_kw=ratios
     )
-    colours = style.colours(distributions, reference)
+    colours = figures.colours(distributions, reference)
     for column, name in enumerate(names):
         upper = axes[column]
         for label, found in distributions.items():
@@ -61,7 +61,7 @@ def plot_rdfs(
     axes[0].set_ylabel("g(r)")
     if reference is not None:
         axes[len(names)].set_ylabel("Difference")
-    style.legend_above(figure, *axes[0].get_legend_handles_labels())
+    figures.legend_above(figure, *axes[0].get_legend_handles_labels())
     return figure
 
 

@@ -51,7 +51,7 @@ def write_analysis(analysis: Result, record: Any, figures: Mapping[str, Figure],
         FfptError: the folder cannot be written to.
         ValueError: a picture that the analysis does not know, which a page would not show.
     """
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
 
     unknown = set(figures) - {file for file, _ in analysis.pictures}
     if unknown:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from ase import Atoms
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.scans import Scan
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 from ffpt_core.potentials.interface import Potential
 from ffpt_core.potentials.sources import open_potential
@@ -135,7 +135,7 @@ def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-@style.styled
+@figures.styled
 def plot_scans(
     results: Sequence[ScanResult], reference: str | None = None, ceiling: float = CEILING, columns: int | None = None
 ) -> Figure:
@@ -152,15 +152,15 @@ def plot_scans(
     labels = list(dict.fromkeys(label for result in results for label in result.energies))
     columns = columns or min(len(results), 3 if len(results) <= 6 else 4)
     rows = -(-len(results) // columns)
-    figure, axes = style.new_figure(rows, columns, width=2.6 if columns > 3 else 3.3, height=2.2)
-    colours = style.colours(labels, reference)
+    figure, axes = figures.new_figure(rows, columns, width=2.6 if columns > 3 else 3.3, height=2.2)
+    colours = figures.colours(labels, reference)
     for result, panel in zip(results, axes, strict=False):
         _draw(panel, result, colours, reference, ceiling)
     for panel in axes[len(results) :]:
         panel.set_visible(False)
     for row in range(rows):
         axes[row * columns].set_ylabel("Energy (eV)")
-    style.legend_above(figure, *axes[0].get_legend_handles_labels())
+    figures.legend_above(figure, *axes[0].get_legend_handles_labels())
     return figure
 
 

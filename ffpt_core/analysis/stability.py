@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.criterion import Failure, StabilityCriterion
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.results import Cell, Result, Table, with_sign_of_angstrom
 from ffpt_core.base.units import NANOMETRE, NANOSECOND
@@ -222,13 +222,13 @@ def compare(first: Survival, second: Survival) -> float:
     return float(logrank(_censored(first.failures), _censored(second.failures)).pvalue)
 
 
-@style.styled
+@figures.styled
 def plot_survival(curves: Mapping[str, Survival]) -> Figure:
     """Survival curves by label, with their confidence bands; a tick marks a replica that was watched no longer."""
     if not curves:
         raise FfptError("there is no survival curve to draw")
-    figure, (axes,) = style.new_figure(width=5.2, height=3.2)
-    colours = style.colours(curves)
+    figure, (axes,) = figures.new_figure(width=5.2, height=3.2)
+    colours = figures.colours(curves)
     end = max(failure.time for curve in curves.values() for failure in curve.failures)
     for label, curve in curves.items():
         _draw(axes, curve, f"{label}: {curve.n_failed} of {curve.n_replicas} failed", colours[label])
@@ -236,7 +236,7 @@ def plot_survival(curves: Mapping[str, Survival]) -> Figure:
     axes.set_ylim(0.0, 1.05)
     axes.set_xlabel("Time (ps)")
     axes.set_ylabel("Fraction of replicas still physical")
-    style.legend_above(figure, *axes.get_legend_handles_labels())
+    figures.legend_above(figure, *axes.get_legend_handles_labels())
     return figure
 
 

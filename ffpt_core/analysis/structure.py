@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.blocks import jackknife_error
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.results import Cell, Result, Table, decimals
 from ffpt_core.structure.periodic import nearest_image
@@ -196,7 +196,7 @@ def _distance_chunks(positions: np.ndarray, box: np.ndarray | None) -> Any:
         yield np.linalg.norm(vectors, axis=-1)
 
 
-@style.styled
+@figures.styled
 def plot_distances(
     distributions: Mapping[str, DistanceDistribution],
     reference: str,
@@ -209,10 +209,10 @@ def plot_distances(
         reference: its label.
         errors: to be named in the legend.
     """
-    figure, (upper, lower) = style.new_figure(
+    figure, (upper, lower) = figures.new_figure(
         2, 1, width=5.6, height=2.0, sharex=True, gridspec_kw={"height_ratios": (2.2, 1)}
     )
-    colours = style.colours(distributions, reference)
+    colours = figures.colours(distributions, reference)
     truth = distributions[reference]
     upper.fill_between(truth.centres, truth.density, color="#000000", alpha=0.10, linewidth=0)
     upper.plot(truth.centres, truth.density, color=colours[reference], linewidth=1.0, label=reference)
@@ -228,7 +228,7 @@ def plot_distances(
     upper.set_ylabel("h(r) (1/Å)")
     lower.set_ylabel("Difference (1/Å)")
     lower.set_xlabel("Distance r (Å)")
-    style.legend_above(figure, *upper.get_legend_handles_labels())
+    figures.legend_above(figure, *upper.get_legend_handles_labels())
     return figure
 
 

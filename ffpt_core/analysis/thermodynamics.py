@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.blocks import block_error
-from ffpt_core.base import units
+from ffpt_core.base import figures, units
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.results import Cell, Result, Table
 
@@ -121,13 +120,13 @@ def _slope_error(times: np.ndarray, residual: np.ndarray) -> float:
     return float(independent * max(1.0, block_error(residual) / single))
 
 
-@style.styled
+@figures.styled
 def plot_thermodynamics(runs: Mapping[str, Sequence[Thermodynamics]]) -> Figure:
     """Temperature and total energy over time, one line a replica, one colour a label."""
     if not any(runs.values()):
         raise FfptError("there is no run to draw")
-    figure, (left, right) = style.new_figure(1, 2, width=3.8, height=2.8)
-    colours = style.colours(runs)
+    figure, (left, right) = figures.new_figure(1, 2, width=3.8, height=2.8)
+    colours = figures.colours(runs)
     for label, replicas in runs.items():
         alpha = 1.0 if len(replicas) == 1 else max(0.25, 0.9 / len(replicas) ** 0.5)
         for index, run in enumerate(replicas):
@@ -144,7 +143,7 @@ def plot_thermodynamics(runs: Mapping[str, Sequence[Thermodynamics]]) -> Figure:
     right.set_ylabel("Total energy change (meV/atom)")
     for axes in (left, right):
         axes.set_xlabel("Time (ps)")
-    style.legend_above(figure, *left.get_legend_handles_labels())
+    figures.legend_above(figure, *left.get_legend_handles_labels())
     return figure
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core.analysis import style
 from ffpt_core.analysis.liquids import same_system, water_molecules
+from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.results import Cell, Result, Table
 from ffpt_core.base.units import NANOMETRE
@@ -124,7 +124,7 @@ def _density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.histogram(values, edges)[0] / (values.size * np.diff(edges))
 
 
-@style.styled
+@figures.styled
 def plot_water_geometry(found: Mapping[str, WaterGeometry]) -> Figure:
     """Bonds (left) and angles (right): over time for each label, and last all labels over the whole time.
 
@@ -135,8 +135,8 @@ def plot_water_geometry(found: Mapping[str, WaterGeometry]) -> Figure:
     """
     if not found:
         raise FfptError("there is no trajectory of water to draw")
-    figure, axes = style.new_figure(len(found) + 1, 2, width=3.6, height=2.1)
-    colours = style.colours(found)
+    figure, axes = figures.new_figure(len(found) + 1, 2, width=3.6, height=2.1)
+    colours = figures.colours(found)
     names = {"bond": "O–H (Å)", "angle": "H–O–H (degrees)"}
     for column, (what, edges) in enumerate((("bond", BOND_EDGES), ("angle", ANGLE_EDGES))):
         last = axes[2 * len(found) + column]
@@ -154,7 +154,7 @@ def plot_water_geometry(found: Mapping[str, WaterGeometry]) -> Figure:
         last.set_xlim(*limits)
         last.set_xlabel(names[what])
         last.set_ylabel("Density (1/Å)" if what == "bond" else "Density (1/degree)")
-    style.legend_above(figure, *axes[-1].get_legend_handles_labels())
+    figures.legend_above(figure, *axes[-1].get_legend_handles_labels())
     return figure
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core.analysis import style
+from ffpt_core.base import figures
 from ffpt_core.sampling.rattle import DistanceDistribution, EnergyDistribution
 
 if TYPE_CHECKING:
@@ -54,40 +54,40 @@ def draw_distances(axes: Axes, distributions: Mapping[str, DistanceDistribution]
     axes.legend(loc="upper right")
 
 
-@style.styled
+@figures.styled
 def plot_energies(energies: EnergyDistribution) -> Figure:
     """The energy histogram alone."""
-    figure, (axes,) = style.new_figure()
+    figure, (axes,) = figures.new_figure()
     draw_energies(axes, energies)
     return figure
 
 
-@style.styled
+@figures.styled
 def plot_distances(distributions: Mapping[str, DistanceDistribution]) -> Figure:
     """Pair distances and bond lengths of several sets of frames (the paper's Figure 1b), by label."""
-    figure, (left, right) = style.new_figure(1, 2)
+    figure, (left, right) = figures.new_figure(1, 2)
     draw_distances(left, distributions, bonds=False)
     draw_distances(right, distributions, bonds=True)
     return figure
 
 
-@style.styled
+@figures.styled
 def plot_sampling(energies: EnergyDistribution, distributions: Mapping[str, DistanceDistribution]) -> Figure:
     """Energies, pair distances and bond lengths in one row."""
-    figure, (first, second, third) = style.new_figure(1, 3, width=3.4)
+    figure, (first, second, third) = figures.new_figure(1, 3, width=3.4)
     draw_energies(first, energies)
     draw_distances(second, distributions, bonds=False)
     draw_distances(third, distributions, bonds=True)
     return figure
 
 
-@style.styled
+@figures.styled
 def plot_mixture(
     energies: Mapping[str, EnergyDistribution], distributions: Mapping[str, DistanceDistribution]
 ) -> Figure:
     """Energies, pair distances and bond lengths of the rattled frames of several molecules, one colour each."""
-    figure, panels = style.new_figure(1, 3, width=3.4)
-    colours = style.colours(energies)
+    figure, panels = figures.new_figure(1, 3, width=3.4)
+    colours = figures.colours(energies)
     reach = 0.0
     for name, energy in energies.items():
         high = float(np.quantile(energy.energies, 0.98))

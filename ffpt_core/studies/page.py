@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ffpt_core.analysis.audit_table import costs_table
-from ffpt_core.analysis.style import save_figure
+from ffpt_core.base.figures import save_figure
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.results import Table
 from ffpt_core.report.content import Figure, FlowStep, Headline, Link, Report, Section

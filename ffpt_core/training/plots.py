@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffpt_core.analysis import style
+from ffpt_core.base import figures
 from ffpt_core.datasets import Dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@style.styled
+@figures.styled
 def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Validation errors and learning rate by epoch, one line a run.
 
@@ -23,8 +23,8 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure, panels = style.new_figure(1, 3, width=3.1)
-    colours = style.colours(histories)
+    figure, panels = figures.new_figure(1, 3, width=3.1)
+    colours = figures.colours(histories)
     columns = (
         ("force_mae", 1000.0, "Force MAE (meV/Å)"),
         ("energy_mae", 1000.0, "Energy MAE (meV)"),
@@ -44,11 +44,11 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
             panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.yaxis.set_major_formatter("{x:g}")
             panel.yaxis.set_minor_formatter(NullFormatter())
-    style.legend_above(figure, *panels[0].get_legend_handles_labels())
+    figures.legend_above(figure, *panels[0].get_legend_handles_labels())
     return figure
 
 
-@style.styled
+@figures.styled
 def plot_parity(dataset: Dataset, predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Errors of predicted energies and force components against their labels.
 
@@ -56,8 +56,8 @@ def plot_parity(dataset: Dataset, predictions: Mapping[str, tuple[np.ndarray, np
         dataset: labelled frames.
         predictions: (n_frames,) energies in eV and (n_atoms_total, 3) forces in eV/Angstrom by name.
     """
-    figure, (left, right) = style.new_figure(1, 2, width=4.2, height=3.2)
-    colours = style.colours(predictions)
+    figure, (left, right) = figures.new_figure(1, 2, width=4.2, height=3.2)
+    colours = figures.colours(predictions)
     for name, (energies, forces) in predictions.items():
         dots: dict[str, Any] = {
             "linestyle": "none",
@@ -77,5 +77,5 @@ def plot_parity(dataset: Dataset, predictions: Mapping[str, tuple[np.ndarray, np
     for panel in (left, right):
         panel.axhline(0, color="#000000", linestyle=":", linewidth=1.0)
     handles, labels = (left if dataset.energies is not None else right).get_legend_handles_labels()
-    style.legend_above(figure, handles, labels)
+    figures.legend_above(figure, handles, labels)
     return figure

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from ffpt_core.analysis.style import save_figure
 from ffpt_core.base import progress
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.figures import save_figure
 from ffpt_core.base.files import read_json, write_json
 from ffpt_core.base.progress import console
 from ffpt_core.base.version import __version__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core.analysis import style
+from ffpt_core.base import figures
 from ffpt_plumed.free_energy.analysis import Surface
 from ffpt_plumed.free_energy.grid import FreeEnergy
 from ffpt_plumed.grids.axis import Array
@@ -62,7 +62,7 @@ def enough_to_see(surfaces: Iterable[Surface], least: float) -> float:
     return max(tops)
 
 
-@style.styled
+@figures.styled
 def plot_surfaces(found: Sequence[Drawing], unit: str, size: float, ceiling: float) -> Figure:
     """Curves of one variable, or contour maps; three variables as maps of the minimum over the third.
 
@@ -76,7 +76,7 @@ def plot_surfaces(found: Sequence[Drawing], unit: str, size: float, ceiling: flo
     if n_axes == 1:
         return _curves(found, unit, size, ceiling)
     pairs = list(itertools.combinations(range(n_axes), 2))
-    figure, axes = style.new_figure(len(found), len(pairs), width=3.6, height=2.9)
+    figure, axes = figures.new_figure(len(found), len(pairs), width=3.6, height=2.9)
     step = min(_STEPS, key=lambda one: abs(ceiling / size / one - 10.0))
     levels = np.arange(0.0, ceiling / size + 0.5 * step, step)
     for (row, drawing), (column, pair) in itertools.product(enumerate(found), enumerate(pairs)):
@@ -107,8 +107,8 @@ def _map(panel: Axes, fes: FreeEnergy, pair: tuple[int, int], levels: Array, siz
 
 
 def _curves(found: Sequence[Drawing], unit: str, size: float, ceiling: float) -> Figure:
-    figure, (panel,) = style.new_figure(width=4.8, height=3.2)
-    colours = style.colours([one.label for one in found], "reference")
+    figure, (panel,) = figures.new_figure(width=4.8, height=3.2)
+    colours = figures.colours([one.label for one in found], "reference")
     for drawing in found:
         points = drawing.fes.axes[0].points
         values = (drawing.fes.values - drawing.fes.values.min()) / size
@@ -131,7 +131,7 @@ def _curves(found: Sequence[Drawing], unit: str, size: float, ceiling: float) ->
     return figure
 
 
-@style.styled
+@figures.styled
 def plot_convergence(surfaces: Mapping[str, Surface], unit: str, size: float) -> Figure:
     """Differences of successive estimates, and free energies of basins (else heights of hills), over time.
 
@@ -140,8 +140,8 @@ def plot_convergence(surfaces: Mapping[str, Surface], unit: str, size: float) ->
         unit: name of the unit of energy.
         size: of the unit, in kJ/mol.
     """
-    figure, (left, right) = style.new_figure(1, 2)
-    colours = style.colours(list(surfaces))
+    figure, (left, right) = figures.new_figure(1, 2)
+    colours = figures.colours(list(surfaces))
     basins = any(surface.convergence.differences for surface in surfaces.values())
     for label, surface in surfaces.items():
         settled, colour = surface.convergence, colours[label]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffpt_core.analysis import style
+from ffpt_core.base import figures
 from ffpt_plumed.reactions.species import SpeciesCount
 from ffpt_plumed.reactions.species_runs import ReplicaSpecies, pooled
 
@@ -39,7 +39,7 @@ class _Palette:
         return np.array([ranks.get(name, len(ranks) - 1) for name in names])[which.ravel()]
 
 
-@style.styled
+@figures.styled
 def plot_species(groups: Mapping[str, Sequence[ReplicaSpecies]]) -> Figure:
     """A strip of species over time for each replica, and the fraction of unphysical frames so far for each label.
 
@@ -52,11 +52,11 @@ def plot_species(groups: Mapping[str, Sequence[ReplicaSpecies]]) -> Figure:
     palette = _palette(groups)
     n_strips = sum(len(replicas) for replicas in groups.values())
     strips = min(5.0, max(0.7, 0.26 * n_strips + 0.1 * len(groups)))
-    figure, (above, below) = style.new_figure(
+    figure, (above, below) = figures.new_figure(
         2, 1, width=6.6, height=0.5 * (strips + 3.0), sharex=True, height_ratios=(strips, 2.2)
     )
     _draw_strips(above, groups, palette)
-    colours = style.colours(groups)
+    colours = figures.colours(groups)
     for label, replicas in groups.items():
         _draw_fraction(below, pooled(replicas), label, colours[label])
     below.set_xlabel("Time (ps)")
@@ -126,4 +126,4 @@ def _legend(figure: Figure, palette: _Palette) -> None:
 
     handles = [Patch(color=colour) for colour in palette.colours.values()]
     names = [re.sub(r"(?<=[HO])(\d+)", r"$_{\1}$", name) for name in palette.colours]
-    style.legend_above(figure, handles, names)
+    figures.legend_above(figure, handles, names)

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from ffpt_core.analysis.audit import audit_potential
 from ffpt_core.analysis.audit_table import costs_table, holes_table
 from ffpt_core.analysis.stability import FailureTime, stability_table, survival
-from ffpt_core.analysis.style import colours, new_figure, save_figure
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.figures import colours, new_figure, save_figure
 from ffpt_core.base.files import to_json, write_json
 from ffpt_core.datasets import Dataset, summary
 from ffpt_core.report import Report, build_report, render
