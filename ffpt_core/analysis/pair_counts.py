@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.analysis.liquids import cells, molecule_labels, symbols
-from ffpt_core.analysis.structure import BIN
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import NANOMETRE
+from ffpt_core.structure.distances import BIN
 
 if TYPE_CHECKING:
     import mdtraj

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.base import figures
-from ffpt_core.sampling.rattle import DistanceDistribution, EnergyDistribution
+from ffpt_core.sampling.rattle import EnergyDistribution, MoleculeDistances
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def _headroom(axes: Axes, factor: float) -> None:
     axes.set_ylim(0.0, axes.get_ylim()[1] * factor)
 
 
-def draw_distances(axes: Axes, distributions: Mapping[str, DistanceDistribution], bonds: bool) -> None:
+def draw_distances(axes: Axes, distributions: Mapping[str, MoleculeDistances], bonds: bool) -> None:
     """Densities of pair distances (or bond lengths) of several sets of frames, one colour each."""
     reach: list[float] = []
     for (label, distribution), colour in zip(distributions.items(), _COLOURS, strict=False):
@@ -63,7 +63,7 @@ def plot_energies(energies: EnergyDistribution) -> Figure:
 
 
 @figures.styled
-def plot_distances(distributions: Mapping[str, DistanceDistribution]) -> Figure:
+def plot_distances(distributions: Mapping[str, MoleculeDistances]) -> Figure:
     """Pair distances and bond lengths of several sets of frames (the paper's Figure 1b), by label."""
     figure, (left, right) = figures.new_figure(1, 2)
     draw_distances(left, distributions, bonds=False)
@@ -72,7 +72,7 @@ def plot_distances(distributions: Mapping[str, DistanceDistribution]) -> Figure:
 
 
 @figures.styled
-def plot_sampling(energies: EnergyDistribution, distributions: Mapping[str, DistanceDistribution]) -> Figure:
+def plot_sampling(energies: EnergyDistribution, distributions: Mapping[str, MoleculeDistances]) -> Figure:
     """Energies, pair distances and bond lengths in one row."""
     figure, (first, second, third) = figures.new_figure(1, 3, width=3.4)
     draw_energies(first, energies)
@@ -82,9 +82,7 @@ def plot_sampling(energies: EnergyDistribution, distributions: Mapping[str, Dist
 
 
 @figures.styled
-def plot_mixture(
-    energies: Mapping[str, EnergyDistribution], distributions: Mapping[str, DistanceDistribution]
-) -> Figure:
+def plot_mixture(energies: Mapping[str, EnergyDistribution], distributions: Mapping[str, MoleculeDistances]) -> Figure:
     """Energies, pair distances and bond lengths of the rattled frames of several molecules, one colour each."""
     figure, panels = figures.new_figure(1, 3, width=3.4)
     colours = figures.colours(energies)

@@ -10,6 +10,7 @@ import numpy as np
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import BOLTZMANN
 from ffpt_core.datasets import Dataset
+from ffpt_core.structure.distances import distance_chunks
 
 if TYPE_CHECKING:
     from ffpt_core.teachers import Teacher
@@ -192,8 +193,8 @@ def energy_distribution(energies: np.ndarray, minimum: float, n_vib: int) -> Ene
 
 
 @dataclass(frozen=True)
-class DistanceDistribution:
-    """Distributions of interatomic distances of one set of frames.
+class MoleculeDistances:
+    """Distances of all pairs of atoms and lengths of bonds in one set of frames of a molecule.
 
     Args:
         edges: (n_bins + 1,) bin edges, Angstrom.
@@ -216,7 +217,7 @@ class DistanceDistribution:
 
 def distance_distribution(
     positions: np.ndarray, bonds: np.ndarray, maximum: float = 10.0, bin_width: float = 0.02
-) -> DistanceDistribution:
+) -> MoleculeDistances:
     """Distributions of all pair distances and of bond lengths.
 
     Args:
@@ -231,21 +232,17 @@ def distance_distribution(
     positions = np.asarray(positions, dtype=float)
     if positions.ndim != 3 or positions.shape[0] < 1 or positions.shape[1] < 2:
         raise FfptError(f"distances need positions of shape (n_frames, 2 atoms or more, 3), not {positions.shape}")
-    first, second = np.triu_indices(positions.shape[1], k=1)
     edges = np.linspace(0.0, maximum, round(maximum / bin_width) + 1)
     pair_counts, bond_counts = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
     shortest, bond_range = [], [np.inf, -np.inf]
-    for start in range(0, len(positions), 2000):  # in blocks: 100,000 frames of all pairs would take 1 GB
-        block = positions[start : start + 2000]
-        distances = np.linalg.norm(block[:, first] - block[:, second], axis=2)
+    for distances in distance_chunks(positions):
         pair_counts += np.histogram(distances, edges)[0]
         shortest.append(distances.min(axis=1))
-        if len(bonds):
-            lengths = np.linalg.norm(block[:, bonds[:, 0]] - block[:, bonds[:, 1]], axis=2)
-            bond_counts += np.histogram(lengths, edges)[0]
-            bond_range = [min(bond_range[0], lengths.min()), max(bond_range[1], lengths.max())]
+    for lengths in distance_chunks(positions, bonds) if len(bonds) else ():
+        bond_counts += np.histogram(lengths, edges)[0]
+        bond_range = [min(bond_range[0], lengths.min()), max(bond_range[1], lengths.max())]
     closest = np.concatenate(shortest)
-    return DistanceDistribution(
+    return MoleculeDistances(
         edges=edges,
         pairs=_density(pair_counts, edges),
         bonds=_density(bond_counts, edges),

@@ -157,7 +157,7 @@ def test_distances_of_a_triangle() -> None:
 
 
 def test_many_frames_are_the_same_in_blocks() -> None:
-    positions = np.random.default_rng(0).standard_normal((4500, 4, 3))
+    positions = np.random.default_rng(0).standard_normal((4500, 40, 3))  # more distances than are held at once
     whole = distance_distribution(positions, np.array([[0, 1]]))
     parts = [distance_distribution(part, np.array([[0, 1]])) for part in np.split(positions, 3)]
     np.testing.assert_allclose(whole.pairs, np.mean([part.pairs for part in parts], axis=0), atol=1e-12)
