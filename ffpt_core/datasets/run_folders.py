@@ -1,4 +1,4 @@
-"""MD run folders and trajectory files on disk: which replicas there are, and what became of each."""
+"""MD run folders and trajectory files on disk: what they are called, which replicas there are, what became of each."""
 
 from __future__ import annotations
 
@@ -16,6 +16,61 @@ if TYPE_CHECKING:
 
 TRAJECTORIES = (".dcd", ".h5", ".xtc", ".trr", ".nc", ".pdb")
 """Suffixes of trajectory files; a run folder holds one of the first two."""
+
+
+FORMAT = "ffpt-md"
+"""The "format" in the run.json of ``ffpt md`` and ``ffpt metad``."""
+
+
+class RunFiles:
+    """What the files of a run of ``ffpt md`` or ``ffpt metad`` are called, whether they are there or not.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        path: the folder.
+        record: settings ("settings") and what became of each replica ("replicas"), JSON.
+        topology: the atoms, PDB.
+        reference: the geometry whose bond lengths the guard compares with, extended XYZ.
+        start: the geometry that all replicas start from, or one for each, extended XYZ.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.record = self.path / "run.json"
+        self.topology = self.path / "topology.pdb"
+        self.reference = self.path / "reference.xyz"
+        self.start = self.path / "start.xyz"
+
+    def trajectory(self, replica: int, suffix: str = ".dcd") -> Path:
+        """The frames of a replica, in the format of the suffix."""
+        return self.path / f"trajectory-{replica}{suffix}"
+
+    def state(self, replica: int) -> Path:
+        """The table of energies and temperatures of a replica."""
+        return self.path / f"state-{replica}.csv"
+
+    def failure(self, replica: int) -> Path:
+        """The unphysical frame that stopped a replica."""
+        return self.path / f"failure-{replica}.xyz"
+
+    def checkpoint(self, group: int) -> Path:
+        """The checkpoint of the replicas that run together, called by the first of them."""
+        return self.path / f"checkpoint-{group}.npz"
+
+    def read_record(self) -> dict[str, Any]:
+        """What run.json says.
+
+        Raises:
+            FfptError: there is none, or it lists no replicas.
+        """
+        if not self.record.is_file():
+            raise FfptError(f"{self.path} is not a run folder: it has no {self.record.name}")
+        record = read_json(self.record)
+        if not (isinstance(record, dict) and record.get("replicas")):
+            raise FfptError(f"{self.record} lists no replicas")
+        return record
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,23 +121,18 @@ class Replica:
 
 def is_run(path: str | os.PathLike[str]) -> bool:
     """Whether path is a folder that ``ffpt md`` wrote."""
-    return (Path(path) / "run.json").is_file()
+    return RunFiles(path).record.is_file()
 
 
 def read_run(folder: str | os.PathLike[str]) -> list[Replica]:
-    """The replicas of a folder that ``ffpt md`` wrote: run.json, topology.pdb, trajectory-K, state-K.csv.
+    """The replicas of a folder that ``ffpt md`` wrote.
 
     Raises:
         FfptError: there is no run.json, or it lists no replicas.
     """
-    folder = Path(folder)
-    if not is_run(folder):
-        raise FfptError(f"{folder} is not a run folder: it has no run.json")
-    record = read_json(folder / "run.json")
-    outcomes = record.get("replicas")
-    if not outcomes:
-        raise FfptError(f"{folder / 'run.json'} lists no replicas")
-    return [_replica(folder, index, outcome, record) for index, outcome in enumerate(outcomes)]
+    files = RunFiles(folder)
+    record = files.read_record()
+    return [_replica(files, index, outcome, record) for index, outcome in enumerate(record["replicas"])]
 
 
 def replicas_at(path: str | os.PathLike[str], topology: str | os.PathLike[str] | None = None) -> list[Replica]:
@@ -106,21 +156,23 @@ def replicas_at(path: str | os.PathLike[str], topology: str | os.PathLike[str] |
     return [Replica(path.name, None if table else path, Path(topology or path), path if table else None)]
 
 
-def _replica(folder: Path, index: int, outcome: dict[str, Any], record: dict[str, Any]) -> Replica:
-    files = [folder / f"trajectory-{index}{suffix}" for suffix in TRAJECTORIES]
-    state = folder / f"state-{index}.csv"
-    reference, failure = folder / "reference.xyz", folder / f"failure-{index}.xyz"
-    status, settings = outcome.get("status", "unfinished"), record.get("settings", {})
+def _replica(files: RunFiles, index: int, outcome: dict[str, Any], record: dict[str, Any]) -> Replica:
+    status, settings = outcome.get("status"), record.get("settings", {})
+    trajectories = (files.trajectory(index, suffix) for suffix in TRAJECTORIES)
     return Replica(
-        name=f"{folder.name}/{index}",
-        trajectory=next((file for file in files if file.is_file()), None),
-        topology=folder / "topology.pdb",
-        state=state if state.is_file() else None,
+        name=f"{files.path.name}/{index}",
+        trajectory=next((file for file in trajectories if file.is_file()), None),
+        topology=files.topology,
+        state=_existing(files.state(index)),
         status=status if status in ("finished", "failed") else "unfinished",
         time=outcome.get("time_ps"),
         reason=outcome.get("reason") or "",
         # Without friction there is no thermostat: the temperature only set the velocities at the start.
         temperature=settings.get("temperature") if settings.get("friction", 1.0) else None,
-        reference=reference if reference.is_file() else None,
-        failure=failure if failure.is_file() else None,
+        reference=_existing(files.reference),
+        failure=_existing(files.failure(index)),
     )
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.is_file() else None

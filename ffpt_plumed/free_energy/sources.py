@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
+from ffpt_core.datasets.run_folders import RunFiles
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def find_source(path: str | os.PathLike[str]) -> Source:
     if not hills:
         raise FfptError(f"{path} has no file HILLS: give the path of the file itself")
     colvar = path / "COLVAR" if (path / "COLVAR").is_file() else None
-    record = read_json(path / "run.json") if (path / "run.json").is_file() else {}
+    run = RunFiles(path).record
+    record = read_json(run) if run.is_file() else {}
     temperature = record.get("settings", {}).get("temperature") if isinstance(record, dict) else None
     return Source(tuple(hills), colvar, None if temperature is None else float(temperature))

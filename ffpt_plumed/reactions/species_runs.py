@@ -14,7 +14,7 @@ import numpy as np
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
 from ffpt_core.base.units import NANOMETRE
-from ffpt_core.datasets.run_folders import Replica, is_run
+from ffpt_core.datasets.run_folders import Replica, RunFiles, is_run
 from ffpt_core.structure.read import read_geometry
 from ffpt_plumed.reactions.records import Reaction, reaction
 from ffpt_plumed.reactions.species import SpeciesCount, allowed_species, count_species
@@ -64,7 +64,7 @@ def recorded_reaction(path: str | os.PathLike[str]) -> Reaction | None:
     """
     if not is_run(path):
         return None
-    source = read_json(Path(path) / "run.json").get("bias", {}).get("source", "")
+    source = read_json(RunFiles(path).record).get("bias", {}).get("source", "")
     found = re.match(r"reaction (\w+) by ", source)
     return None if found is None else reaction(found[1])
 
