@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.options import (
+    CheckpointInterval,
+    FrameInterval,
+    Jobs,
+    PotentialName,
+    Seed,
+    TableInterval,
+    Temperature,
+    Threads,
+    Timestep,
+)
+from ffpt_core.cli.output import show
+from ffpt_core.cli.spellings import femtoseconds_as_picoseconds, formerly, renamed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -18,11 +32,12 @@ if TYPE_CHECKING:
     from ffpt_openmm.md.run import MDResult
 
 
+@formerly(
+    renamed("--interval", "--frame-interval", femtoseconds_as_picoseconds),
+    renamed("--log-interval", "--table-interval", femtoseconds_as_picoseconds),
+)
 def md(
-    model: Annotated[
-        str,
-        typer.Argument(help="A .pt file, a teacher, tblite:GFN2-xTB, ase:module.Class?key=value, openmm-ml:NAME ..."),
-    ],
+    potential: PotentialName,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     topology: Annotated[
         Path | None,
@@ -41,17 +56,17 @@ def md(
         typer.Option(help="Folder of a run: its frames are where the replicas start, with new thermal velocities."),
     ] = None,
     start_every: Annotated[float, typer.Option(help="Time between these frames, and before the first, ps.")] = 20.0,
-    temperature: Annotated[float, typer.Option(min=0.0, help="K.")] = 500.0,
+    temperature: Temperature = 300.0,
     friction: Annotated[
         float, typer.Option(min=0.0, help="Of the Langevin thermostat, 1/ps; 0: constant energy (NVE).")
     ] = 2.0,
     pressure: Annotated[
         float | None, typer.Option(help="Of a Monte Carlo barostat, bar (NPT); default: constant volume.")
     ] = None,
-    timestep: Annotated[float, typer.Option(help="fs.")] = 0.5,
+    timestep: Timestep = 0.5,
     length: Annotated[float, typer.Option(help="Of each replica, ps.")] = 100.0,
     replicas: Annotated[int, typer.Option(min=1, help="Independent trajectories.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of velocities and noise.")] = 0,
+    seed: Seed = 0,
     minimize: Annotated[
         bool, typer.Option("--minimize/--no-minimize", help="Relax the geometry first; frames of --start never are.")
     ] = True,
@@ -65,9 +80,9 @@ def md(
         ),
     ] = None,
     format: Annotated[str, typer.Option(help="Of the trajectory: dcd or h5.")] = "dcd",
-    interval: Annotated[float, typer.Option(help="Between frames, fs.")] = 10.0,
-    log_interval: Annotated[float, typer.Option(help="Between rows of energies and temperature, fs.")] = 100.0,
-    checkpoint_interval: Annotated[float, typer.Option(help="Between checkpoints, ps.")] = 1.0,
+    frame_interval: FrameInterval = 0.01,
+    table_interval: TableInterval = 0.1,
+    checkpoint_interval: CheckpointInterval = 1.0,
     max_stretch: Annotated[
         float, typer.Option(help="A bond this much off its reference length has left the physical range, Angstrom.")
     ] = 0.5,
@@ -76,12 +91,10 @@ def md(
     ] = None,
     backend: Annotated[str, typer.Option(help="torchforce, pythonforce or auto: the fastest that is there.")] = "auto",
     platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes that share the replicas; default: one for each core.")
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch, for each process.")] = 1,
+    jobs: Jobs = None,
+    threads: Threads = 1,
 ) -> None:
-    """Dynamics of independent replicas, of a potential or of a teacher; each stops at its first unphysical frame.
+    """Dynamics of independent replicas on any potential; each stops at its first unphysical frame.
 
     The same command continues a run that was stopped at any moment; a greater --length or more --replicas extend
     it. An unphysical frame is a result, not an error: it is written to failure-K.xyz, and the others go on.
@@ -91,7 +104,9 @@ def md(
       ffpt md aspirin.pt --teacher aspirin --temperature 500 --length 100 --replicas 10 -o runs/
       ffpt md water.pt --topology water/reference/topology.pdb --temperature 300 --min-distance 1.2 -o nvt/
       ffpt md water/reference --temperature 300 --start nvt/ --friction 0 --replicas 5 -o nve/
+      ffpt md tblite:GFN2-xTB --structure ethanol.xyz -o xtb/
     """
+    from ffpt_core.base.units import PICOSECOND
     from ffpt_core.potentials.sources import open_potential
     from ffpt_core.structure.read import read_geometry
     from ffpt_core.teachers import load_teacher
@@ -108,8 +123,8 @@ def md(
         replicas=replicas,
         seed=seed,
         minimize=minimize and start is None,
-        interval=interval,
-        log_interval=log_interval,
+        interval=frame_interval * PICOSECOND,
+        log_interval=table_interval * PICOSECOND,
         checkpoint_interval=checkpoint_interval,
         max_stretch=max_stretch,
         min_distance=min_distance,
@@ -119,9 +134,9 @@ def md(
         platform=platform,
     )
     loaded = None if teacher is None else load_teacher(teacher)
-    potential = open_potential(model)
+    opened = open_potential(potential)
     given: Atoms | list[Atoms] | None = None if structure is None else read_geometry(structure)
-    atoms, geometry = _atoms(topology, loaded, potential, given)
+    atoms, geometry = _atoms(topology, loaded, opened, given)
     given = geometry if given is None else given
     reference = None
     if start is not None:
@@ -129,7 +144,7 @@ def md(
             raise FfptError("--start and --structure both say where to start: give one of them")
         given, reference = frames_of_run(start, start_every)
     result = run_md(
-        potential, atoms, output, settings, source=model, structure=given, reference=reference, teacher=loaded,
+        opened, atoms, output, settings, source=potential, structure=given, reference=reference, teacher=loaded,
         jobs=jobs, threads=threads, progress=True,
     )  # fmt: skip
     _show(result)
@@ -159,8 +174,6 @@ def _atoms(
 def _show(result: MDResult) -> None:
     from rich.table import Table
 
-    from ffpt_core.base.progress import console
-
     table = Table("replica", "outcome", "time (ps)", "steps/s", "ns/day", "reason")
     for index, outcome in enumerate(result.outcomes):
         speed = outcome.steps_per_second
@@ -174,9 +187,7 @@ def _show(result: MDResult) -> None:
             "" if per_day is None else f"{per_day:.2f}",
             outcome.reason,
         )
-    console.print(table)
     stable = len(result.outcomes) - result.failed
-    console.print(
-        f"{result.folder}: {stable} of {len(result.outcomes)} replicas stayed physical "
-        f"for {result.settings.length:g} ps"
-    )
+    line = f"{stable} of {len(result.outcomes)} replicas stayed physical for {result.settings.length:g} ps"
+    outcomes = [dataclasses.asdict(outcome) for outcome in result.outcomes]
+    show({"folder": result.folder, "stable": stable, "replicas": outcomes}, table, f"{result.folder}: {line}")

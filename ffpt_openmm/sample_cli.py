@@ -8,23 +8,25 @@ from typing import Annotated
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.options import Jobs, PotentialName, Seed, Timestep
+from ffpt_core.cli.output import show
 
 
 def sample(
-    potential: Annotated[
-        str, typer.Argument(help="What moves the atoms: a potential file, a teacher, tblite:GFN2-xTB, ...")
-    ],
+    potential: PotentialName,
     output: Annotated[Path, typer.Option("--output", "-o", help="Data set to write, .npz; the runs lie beside it.")],
     structure: Annotated[
         Path | None, typer.Option(help="Where the replicas start, with its cell; default: that of a teacher.")
     ] = None,
     temperature: Annotated[str, typer.Option(help="K; several with commas.")] = "300",
     frames: Annotated[int, typer.Option(min=1, help="Independent frames wanted at each temperature.")] = 200,
-    interval: Annotated[float, typer.Option(help="Between frames, of which independent ones are taken, ps.")] = 0.1,
+    frame_interval: Annotated[
+        float, typer.Option(help="Between frames, of which independent ones are taken, ps.")
+    ] = 0.1,
     equilibration: Annotated[float, typer.Option(min=0.0, help="Of each replica, ps: not counted.")] = 5.0,
     replicas: Annotated[int, typer.Option(min=1, help="Independent trajectories at each temperature.")] = 4,
     friction: Annotated[float, typer.Option(help="Of the Langevin thermostat, 1/ps.")] = 2.0,
-    timestep: Annotated[float, typer.Option(help="fs.")] = 0.5,
+    timestep: Timestep = 0.5,
     label: Annotated[
         str | None, typer.Option(help="Another potential, whose labels the frames get; default: the same.")
     ] = None,
@@ -34,8 +36,8 @@ def sample(
     min_distance: Annotated[
         float | None, typer.Option(help="Closest that atoms of different molecules may come, Angstrom; water: 1.2.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of velocities and noise.")] = 0,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; default: one for each core.")] = None,
+    seed: Seed = 0,
+    jobs: Jobs = None,
 ) -> None:
     """Sample dynamics of any potential at one temperature or several, as a data set for `ffpt train`.
 
@@ -50,7 +52,6 @@ def sample(
       ffpt sample tblite:GFN2-xTB --structure ethanol.xyz --temperature 300,600 --frames 200 -o ethanol.npz
       ffpt sample aspirin --temperature 500 --frames 1000 --label pyscf:PBE/def2-svp -o aspirin.npz
     """
-    from ffpt_core.base.progress import console
     from ffpt_core.base.workers import available_cores
     from ffpt_core.potentials.sources import open_potential
     from ffpt_core.structure.read import read_geometry
@@ -65,7 +66,7 @@ def sample(
     settings = SampleSettings(
         temperatures,
         frames=frames,
-        interval=interval,
+        interval=frame_interval,
         equilibration=equilibration,
         replicas=replicas,
         friction=friction,
@@ -91,10 +92,15 @@ def sample(
         jobs=jobs or available_cores(),
         progress=True,
     )
-    for one in sampled:
-        console.print(
-            f"{one.temperature:g} K: {len(one.frames)} independent frames of {one.simulated:g} ps, one each "
-            f"{one.inefficiency * settings.interval:.2g} ps",
-            highlight=False,
-        )
-    console.print(f"{output}: {len(dataset):,} frames labelled with {dataset.level}", highlight=False)
+    lines = [
+        f"{one.temperature:g} K: {len(one.frames)} independent frames of {one.simulated:g} ps, one each "
+        f"{one.inefficiency * settings.interval:.2g} ps"
+        for one in sampled
+    ]
+    record = [
+        {"temperature_k": one.temperature, "frames": len(one.frames), "simulated_ps": one.simulated,
+         "inefficiency": one.inefficiency}
+        for one in sampled
+    ]  # fmt: skip
+    total = f"{output}: {len(dataset):,} frames labelled with {dataset.level}"
+    show({"output": output, "frames": len(dataset), "level": dataset.level, "temperatures": record}, *lines, total)

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from ffpt_core.cli.main import make_app
+from ffpt_core.cli.main import FLAGS, make_app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -94,7 +94,7 @@ def check_command(words: list[str]) -> None:
     """
     command, rest = _verb(words)
     context = command.context_class(command, info_name="ffpt")
-    options, left, _ = command.make_parser(context).parse_args(list(rest))
+    options, left, _ = command.make_parser(context).parse_args([word for word in rest if word not in FLAGS])
     assert not left, f"ffpt {shlex.join(words)}: {left} is too much"
     for parameter in command.params:
         given = options.get(parameter.name) not in (None, [], ())

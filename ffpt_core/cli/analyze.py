@@ -11,6 +11,7 @@ import typer
 from ffpt_core.cli import liquid
 from ffpt_core.cli.diffusion import diffusion
 from ffpt_core.cli.geometry import geometry
+from ffpt_core.cli.output import show
 from ffpt_core.cli.rdf import rdf
 from ffpt_core.cli.runs import (
     Box,
@@ -20,7 +21,6 @@ from ffpt_core.cli.runs import (
     Skip,
     Topology,
     replicas_by_label,
-    show,
     with_frames,
 )
 
@@ -83,7 +83,7 @@ def stability(
         settings = {"max_stretch": max_stretch, "min_distance": min_distance}
         criteria[label] = criterion_for(replicas[0].topology, geometry, **settings)
     record: dict[str, Any] = {"criterion": {label: criterion.to_dict() for label, criterion in criteria.items()}}
-    figures = {}
+    figures, tables = {}, []
     if rdf_reference is None:
         failures = {
             label: [replica_failure(one, criteria[label], frame_interval) for one in replicas]
@@ -95,7 +95,7 @@ def stability(
         failures = {label: [one.first for one in group] for label, group in liquids.items()}
         record |= liquid.drift_record(liquids, window, max_rdf_error, rdf_reference)
         figures = liquid.drift_figures(liquids, max_rdf_error)
-        show(liquid.drift_table(liquids))
+        tables.append(liquid.drift_table(liquids))
     curves = {label: survival(group) for label, group in failures.items()}
     labels = list(curves)
     pairs = [(first, second) for index, first in enumerate(labels) for second in labels[index + 1 :]]
@@ -103,7 +103,8 @@ def stability(
         "survival": {label: curve.to_dict() for label, curve in curves.items()},
         "log_rank_p": {f"{first} / {second}": compare(curves[first], curves[second]) for first, second in pairs},
     }
-    show(write_analysis(STABILITY, record, {"stability.png": plot_survival(curves)} | figures, output))
+    pictures = {"stability.png": plot_survival(curves)} | figures
+    show(record, *tables, write_analysis(STABILITY, record, pictures, output))
 
 
 @analyze.command("h-of-r")
@@ -155,7 +156,7 @@ def h_of_r(
         },
         "errors": {label: error.to_dict() for label, error in errors.items()},
     }
-    show(write_analysis(H_OF_R, record, {"h-of-r.png": plot_distances(found, name, errors)}, output))
+    show(record, write_analysis(H_OF_R, record, {"h-of-r.png": plot_distances(found, name, errors)}, output))
 
 
 analyze.command("distances", hidden=True, help="Another name for h-of-r.")(h_of_r)
@@ -197,7 +198,7 @@ def energy(runs: Runs, topology: Topology = None, skip: Skip = 0.0, output: Outp
     if not found:
         raise left_out[0]
     record = {label: [run.to_dict() for run in group] for label, group in found.items()}
-    show(write_analysis(ENERGY, record, {"energy.png": plot_thermodynamics(found)}, output))
+    show(record, write_analysis(ENERGY, record, {"energy.png": plot_thermodynamics(found)}, output))
 
 
 def _reference_frames(source: str, topology: Path | None, frame_interval: float | None) -> tuple[Frames, Frames | None]:

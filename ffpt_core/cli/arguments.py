@@ -8,12 +8,6 @@ from pathlib import Path
 
 from ffpt_core.base.errors import FfptError
 
-POTENTIALS = (
-    "A .pt file, a teacher's folder or name, tblite:GFN2-xTB, pyscf:PBE/def2-svp, ase:module.Class?key=value, "
-    "or openmm-ml:NAME."
-)
-"""What open_potential takes, for help texts."""
-
 
 def labelled(argument: str) -> tuple[str, str]:
     """Split "LABEL=WHAT" into its two parts; without a label, one is made from the name of the thing.
@@ -25,10 +19,10 @@ def labelled(argument: str) -> tuple[str, str]:
         FfptError: nothing stands on one side of the equals sign.
     """
     label, sign, what = argument.partition("=")
-    if not sign or "?" in label:  # of a label, not of the arguments of a name
-        scheme, colon, rest = argument.partition(":")
-        rest = rest.partition("?")[0]
-        return (Path(rest).stem if scheme == "teacher" else rest) if colon else Path(argument).stem, argument
+    if not sign or "?" in label:  # the equals sign of an argument: ase:module.Class?key=value
+        name = argument.partition("?")[0]
+        scheme, colon, rest = name.partition(":")
+        return (Path(rest).stem if scheme == "teacher" else rest) if colon else Path(name).stem, argument
     if not label.strip() or not what:
         raise FfptError(f"{argument!r}: write LABEL=PATH, such as 'fine-tuned=tuned.pt'")
     return label.strip(), what

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.output import show
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ffpt_core.datasets.records.combustion import Reading
 
 
@@ -26,7 +29,7 @@ def combustion(
         Optional[list[str]], typer.Option(help="Leave out this correction, or all of them: all; repeatable.")
     ] = None,
     keep_repeats: Annotated[bool, typer.Option("--keep-repeats", help="Keep frames that repeat others.")] = False,
-    show: Annotated[bool, typer.Option("--list", help="Only list the corrections.")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="Only list the corrections.")] = False,
 ) -> None:
     """Read the hydrogen combustion benchmark (19 reactions), mend or drop its known wrong labels, drop repeats.
 
@@ -39,13 +42,12 @@ def combustion(
       ffpt data combustion h2combustion/ --reaction 9 --source irc --without 09-irc-forces -o raw9.npz
     """
     from ffpt_core.base.files import write_json
-    from ffpt_core.base.progress import console
     from ffpt_core.datasets.formats.combustion_corrections import CORRECTIONS
     from ffpt_core.datasets.records.combustion import REACTIONS, SOURCES, reaction_names, read_combustion
 
-    if show:
-        for correction in CORRECTIONS.values():
-            typer.echo(f"{correction.name}: {correction.what}")
+    if only_list:
+        record = {name: correction.what for name, correction in CORRECTIONS.items()}
+        show(record, *(f"{name}: {what}" for name, what in record.items()))
         return
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
@@ -64,8 +66,8 @@ def combustion(
         "missing": reading.missing,
     }  # fmt: skip
     write_json(output.with_suffix(".json"), record)
-    _show_reading(reading)
-    console.print(f"{output}: {len(dataset):,} frames", highlight=False, soft_wrap=True)
+    show(record, _reading_table(reading), f"{output}: {len(dataset):,} frames")
+    _say_what_is_missing(reading)
 
 
 def _downloaded(reactions: tuple[str, ...], sources: tuple[str, ...]) -> Path:
@@ -77,11 +79,9 @@ def _downloaded(reactions: tuple[str, ...], sources: tuple[str, ...]) -> Path:
         return fetch_combustion(reactions, sources)
 
 
-def _show_reading(reading: Reading) -> None:
-    from rich.console import Console
+def _reading_table(reading: Reading) -> Table:
     from rich.table import Table
 
-    from ffpt_core.base.progress import console
     from ffpt_core.datasets.formats.combustion_corrections import CORRECTIONS
 
     table = Table("correction", "files", "frames", "what")
@@ -90,7 +90,12 @@ def _show_reading(reading: Reading) -> None:
         files = next(iter(counts)) if len(counts) == 1 else f"{len(counts)} files"
         table.add_row(name, files, f"{sum(counts.values()):,}", what)
     table.add_row("repeats", f"{len(reading.frames)} files", f"{reading.repeats:,}", "dropped")
-    Console(stderr=True).print(table)
+    return table
+
+
+def _say_what_is_missing(reading: Reading) -> None:
+    from ffpt_core.base.progress import console
+
     if reading.missing:
         shown = ", ".join(reading.missing[:5]) + (", ..." if len(reading.missing) > 5 else "")
         console.print(

@@ -9,6 +9,7 @@ import typer
 
 from ffpt_core.cli.combustion_data import combustion
 from ffpt_core.cli.notes import notes
+from ffpt_core.cli.output import show
 from ffpt_core.cli.pack import pack
 from ffpt_core.cli.reading import (
     EnergyKey,
@@ -22,7 +23,7 @@ from ffpt_core.cli.reading import (
     Topology,
     reading,
 )
-from ffpt_core.cli.summaries import show_summary
+from ffpt_core.cli.summaries import summary_table
 from ffpt_core.cli.water_box import water_box
 
 if TYPE_CHECKING:
@@ -71,25 +72,18 @@ def _warn_of_leaks(dataset: Dataset, split: Split) -> None:
 
 
 @data.command("list")
-def list_(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")] = False,
-) -> None:
+def list_() -> None:
     """Name the public data sets that `ffpt data get` knows.
 
     \b
     Example:
       ffpt data list
     """
-    from rich.console import Console
     from rich.table import Table
 
-    from ffpt_core.base.files import to_json
     from ffpt_core.datasets import RECORDS, cache_folder
 
     folder = cache_folder()
-    if json:
-        typer.echo(to_json([record.model_dump() for record in RECORDS.values()]), nl=False)
-        return
     table = Table(caption=f"kept in {folder} (choose another with FFPT_DATA)", caption_justify="left")
     for heading, justify in (("name", "left"), ("frames", "right"), ("level", "left"), ("checksum", "left")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -98,7 +92,7 @@ def list_(
         checksum = "published" if record.checksum else "at first use"
         here = "yes" if (folder / record.filename).exists() else ""
         table.add_row(record.name, f"{record.frames:,}" if record.frames else "", record.level, checksum, here)
-    Console().print(table)
+    show([record.model_dump() for record in RECORDS.values()], table)
 
 
 @data.command()
@@ -128,11 +122,13 @@ def get(
         dataset = read(path, energy_unit=record.energy_unit, length_unit=record.length_unit, level=record.level)
     if output is not None:
         write(dataset, output)
-    show_summary(summary(dataset), record.title)
+    overview = summary(dataset)
+    console.print(summary_table(overview, record.title))  # beside what was asked for: where it is
     for label, text in (("cite", record.citation), ("licence", record.licence), ("note", record.note)):
         if text:
             console.print(f"[bold]{label}:[/bold] {text}", soft_wrap=True, highlight=False)
-    typer.echo(path if output is None else output)
+    where = str(path if output is None else output)
+    show({"path": where, **overview.to_dict()}, where)
 
 
 def _show_conversion(record: DataRecord, path: Path) -> None:
@@ -141,13 +137,12 @@ def _show_conversion(record: DataRecord, path: Path) -> None:
 
     for label, text in (("cite", record.citation), ("note", record.note), ("run, if you trust it", record.convert)):
         console.print(f"[bold]{label}:[/bold] {text}", soft_wrap=True, highlight=False)
-    typer.echo(path)
+    show({"path": path, "convert": record.convert}, str(path))
 
 
 @data.command()
 def info(
     file: File,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of a table.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the JSON to this file.")] = None,
     energy_unit: EnergyUnit = None,
     length_unit: LengthUnit = None,
@@ -165,7 +160,7 @@ def info(
     Example:
       ffpt data info frames.xyz --energy-key dft_energy --forces-key dft_forces
     """
-    from ffpt_core.base.files import to_json, write_json
+    from ffpt_core.base.files import write_json
     from ffpt_core.datasets import read, summary
 
     with notes():
@@ -184,10 +179,7 @@ def info(
     record = {"file": str(file), **overview.to_dict()}
     if output is not None:
         write_json(output, record)
-    if json:
-        typer.echo(to_json(record), nl=False)
-    else:
-        show_summary(overview, str(file), stderr=False)
+    show(record, summary_table(overview, str(file)))
 
 
 @data.command()
@@ -233,7 +225,8 @@ def convert(
         dataset = drop_repeats(dataset)
         console.print(f"left out {total - len(dataset):,} repeated frames of {total:,}", highlight=False)
     write(dataset, output, prefix)
-    show_summary(summary(dataset), str(output))
+    overview = summary(dataset)
+    show({"file": str(output), **overview.to_dict()}, summary_table(overview, str(output)))
 
 
 @data.command()
@@ -266,7 +259,8 @@ def join(
     ]
     joined = Dataset.concatenate(named, level=level)
     write(joined, output)
-    show_summary(summary(joined), str(output))
+    overview = summary(joined)
+    show({"file": str(output), **overview.to_dict()}, summary_table(overview, str(output)))
 
 
 @data.command()
@@ -295,7 +289,6 @@ def split(
       ffpt data split aspirin.npz --train 950 --validation 50 --seed 0 -o split.json
       ffpt data split h2.npz --train 10% --validation 1000 --by trajectory -o split.json
     """
-    from ffpt_core.base.progress import console
     from ffpt_core.datasets import group_split, random_split, read
 
     with notes():
@@ -314,7 +307,8 @@ def split(
     parts.save(output)
     _warn_of_leaks(dataset, parts)
     sizes = f"{len(parts.train):,} training, {len(parts.validation):,} validation, {len(parts.test):,} test frames"
-    console.print(f"{output}: {sizes} of {len(dataset):,}", markup=False, highlight=False, soft_wrap=True)
+    counts = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+    show({"split": output, "frames": len(dataset), **counts}, f"{output}: {sizes} of {len(dataset):,}")
 
 
 data.command()(combustion)

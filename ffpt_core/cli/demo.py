@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ffpt_core.cli.output import show
+
 
 def demo(
     study: Annotated[
@@ -26,9 +28,8 @@ def demo(
       ffpt demo water -o demo-water/
       ffpt demo combustion -o demo-combustion/
     """
-    from ffpt_core.base.progress import console
     from ffpt_core.studies.perform import perform
     from ffpt_core.studies.study import read_study
 
     report = perform(read_study(study), output.resolve(), quick, seed)
-    console.print(f"open {report} in a browser")
+    show({"page": report}, f"open {report} in a browser")

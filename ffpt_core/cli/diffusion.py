@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.output import show
 from ffpt_core.cli.runs import (
     Box,
     Interval,
@@ -17,7 +18,6 @@ from ffpt_core.cli.runs import (
     Skip,
     Topology,
     replicas_by_label,
-    show,
     with_frames,
 )
 
@@ -99,9 +99,8 @@ def diffusion(
         "diffusion": {label: _entry(one, corrections.get(label)) for label, one in found.items()},
         "ratios": {label: {"ratio": value, "error": error} for label, (value, error) in ratios.items()},
     }
-    show(
-        write_analysis(analysis.DIFFUSION, record, {"diffusion.png": plot_diffusion(found, name, corrections)}, output)
-    )
+    pictures = {"diffusion.png": plot_diffusion(found, name, corrections)}
+    show(record, write_analysis(analysis.DIFFUSION, record, pictures, output))
 
 
 def _entry(one: Diffusion, correction: float | None) -> dict[str, Any]:

@@ -9,9 +9,13 @@ import typer
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.notes import notes
+from ffpt_core.cli.options import Device, PotentialNames
+from ffpt_core.cli.output import show
 from ffpt_core.cli.reading import EnergyKey, EnergyUnit, First, ForcesKey, Last, LengthUnit, Level, Stride, reading
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ffpt_core.datasets import Dataset
     from ffpt_core.training.evaluation import Errors
 
@@ -20,13 +24,7 @@ _MOST_ROWS = 30
 
 
 def evaluate(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            help="Potentials: files, teachers' folders, tblite:GFN2-xTB and other names; LABEL=WHAT names them in "
-            "table and picture."
-        ),
-    ],
+    potentials: PotentialNames,
     data: Annotated[Path, typer.Option(help="Labelled frames (extxyz, npz).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of evaluate.json and evaluate.png.")] = Path(
         "."
@@ -48,11 +46,13 @@ def evaluate(
     first: First = 0,
     last: Last = None,
     stride: Stride = 1,
+    device: Device = None,
 ) -> None:
     """Compare energies and forces of potentials with labels: a table, JSON and a parity picture.
 
     \b
     Examples:
+      ffpt evaluate tblite:GFN2-xTB --data frames.xyz
       ffpt evaluate "from scratch=scratch/potential.pt" finetuned/potential.pt --data test.xyz -o errors/
       ffpt evaluate finetuned/potential.pt --data h2.npz --split split.json --by reaction --by source -o errors/
       ffpt evaluate tblite:GFN2-xTB --data dft.xyz --energy-key dft_energy --forces-key dft_forces -o errors/
@@ -78,16 +78,15 @@ def evaluate(
     with notes():
         dataset = _part(read(data, options), split, part)
     names = [name for name, labels in dataset.groups.items() if len(set(labels)) <= _MOST_ROWS] if by is None else by
-    potentials = {name: open_potential(source) for name, source in labelled_once(models).items()}
-    predictions = {name: predict(potential, dataset, batch_size) for name, potential in potentials.items()}
+    predictions = {
+        label: predict(open_potential(name, device), dataset, batch_size)
+        for label, name in labelled_once(potentials).items()
+    }
     errors = {name: errors_of(dataset, *predicted) for name, predicted in predictions.items()}
     grouped = {
         group: {name: errors_by(dataset, *predicted, group) for name, predicted in predictions.items()}
         for group in names
     }
-    _show("", {name: {"": row} for name, row in errors.items()})
-    for group, rows in grouped.items():
-        _show(group, rows)
     record = {"data": str(data), "fingerprint": dataset.fingerprint, "level": dataset.level, "units": Errors.UNITS}
     if split is not None:
         record |= {"split": str(split), "part": part}
@@ -96,8 +95,11 @@ def evaluate(
         group: {name: {label: row.to_dict() for label, row in table.items()} for name, table in tables.items()}
         for group, tables in grouped.items()
     }
-    write_json(output / "evaluate.json", {**record, "errors": plain, "groups": by_group})
+    found = {**record, "errors": plain, "groups": by_group}
+    write_json(output / "evaluate.json", found)
     save_figure(plot_parity(dataset, predictions), output / "evaluate.png")
+    tables = [_table("", {name: {"": row} for name, row in errors.items()})]
+    show(found, *tables, *(_table(group, rows) for group, rows in grouped.items()))
 
 
 def _part(dataset: Dataset, split: Path | None, part: str) -> Dataset:
@@ -112,11 +114,9 @@ def _part(dataset: Dataset, split: Path | None, part: str) -> Dataset:
     return dict(zip(PARTS, Split.load(split).apply(dataset), strict=True))[part]
 
 
-def _show(group: str, rows: dict[str, dict[str, Errors]]) -> None:
+def _table(group: str, rows: dict[str, dict[str, Errors]]) -> Table:
     """A table of errors: a row per potential and, where there is a group, per label."""
     from rich.table import Table
-
-    from ffpt_core.base.progress import console
 
     first = [group, "frames"] if group else []
     table = Table("potential", *first, "energy MAE (meV)", "energy RMSE", "force MAE (meV/Å)", "force RMSE")
@@ -125,4 +125,4 @@ def _show(group: str, rows: dict[str, dict[str, Errors]]) -> None:
             values = (row.energy_mae, row.energy_rmse, row.force_mae, row.force_rmse)
             shown = ["-" if value is None else f"{1000 * value:.1f}" for value in values]
             table.add_row(name, *([label, f"{row.frames:,}"] if group else []), *shown)
-    console.print(table)
+    return table

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.options import PotentialName
+from ffpt_core.cli.output import show
+from ffpt_core.cli.spellings import formerly, renamed
+
+if TYPE_CHECKING:
+    from ffpt_core import NetworkPotential
 
 
+@formerly(renamed("--molecule", "--structure"))
 def export(
-    model: Annotated[Path, typer.Argument(help="Potential file.")],
+    potential: PotentialName,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     topology: Annotated[Path | None, typer.Option(help="PDB file with the atoms of the simulation, in order.")] = None,
-    molecule: Annotated[
-        Path | None, typer.Option(help="Structure file (xyz and whatever ASE reads) with these atoms, instead.")
+    structure: Annotated[
+        Path | None, typer.Option(help="Geometry (xyz and whatever ASE reads) with these atoms, instead.")
     ] = None,
     engine: Annotated[str, typer.Option(help="Engine to write for: openmm.")] = "openmm",
     periodic: Annotated[
@@ -38,15 +45,13 @@ def export(
     from ase import Atoms
     from ase.io.formats import UnknownFileTypeError
 
-    from ffpt_core import load
-    from ffpt_core.base.progress import console
     from ffpt_core.export.torchscript import ENGINES, export_torchscript
 
     if engine not in ENGINES:
         raise FfptError(f"there is no export for {engine!r}; there is for {', '.join(ENGINES)}")
-    if (topology is None) == (molecule is None):
-        raise FfptError("give the atoms: either --topology FILE.pdb or --molecule FILE.xyz")
-    source, form = (molecule, None) if topology is None else (topology, "proteindatabank")
+    if (topology is None) == (structure is None):
+        raise FfptError("give the atoms: either --topology FILE.pdb or --structure FILE.xyz")
+    source, form = (structure, None) if topology is None else (topology, "proteindatabank")
     try:
         atoms = cast(Atoms, ase.io.read(cast(Path, source), format=form))
     except (OSError, ValueError, IndexError, KeyError, UnknownFileTypeError) as error:
@@ -55,14 +60,25 @@ def export(
     if in_box and not atoms.pbc.all():
         raise FfptError(f"{source} has no box: a periodic export needs one")
     record = export_torchscript(
-        load(model, device="cpu"),
+        _network(potential),
         atoms.numbers,
         output,
         periodic=in_box,
         outputs_forces=outputs_forces,
         positions=atoms.positions,
     )
-    console.print(
+    show(
+        {"output": output, **record},
         f"{output}: TorchScript for OpenMM, {len(atoms)} atoms, {'periodic' if in_box else 'isolated'}, "
-        f"{record['precision']}; nm and kJ/mol; equals {model} on rattled frames"
+        f"{record['precision']}; nm and kJ/mol; equals {potential} on rattled frames",
     )
+
+
+def _network(name: str) -> NetworkPotential:
+    """The potential, which must be a network: only those can be compiled."""
+    from ffpt_core import NetworkPotential, open_potential
+
+    opened = open_potential(name, device="cpu")
+    if not isinstance(opened, NetworkPotential):
+        raise FfptError(f"{name} is no network: an export is a compiled network; other potentials run as PythonForce")
+    return opened

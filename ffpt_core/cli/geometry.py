@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.cli.runs import (
-    Box,
-    Interval,
-    Output,
-    Runs,
-    Topology,
-    replicas_by_label,
-    show,
-)
+from ffpt_core.cli.output import show
+from ffpt_core.cli.runs import Box, Interval, Output, Runs, Topology, replicas_by_label
 
 if TYPE_CHECKING:
     import mdtraj
@@ -53,7 +46,7 @@ def geometry(
     with atomic_path(output / "geometry.npz") as path:
         np.savez_compressed(path, allow_pickle=False, **arrays)
     record = {label: one.to_dict() for label, one in found.items()}
-    show(write_analysis(GEOMETRY, record, {"geometry.png": plot_water_geometry(found)}, output))
+    show(record, write_analysis(GEOMETRY, record, {"geometry.png": plot_water_geometry(found)}, output))
 
 
 def _finite(trajectory: mdtraj.Trajectory) -> mdtraj.Trajectory:

@@ -16,11 +16,16 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import console
 from ffpt_core.base.version import __version__
 from ffpt_core.cli.notes import notes
+from ffpt_core.cli.output import reporting
+from ffpt_core.cli.spellings import of_today
 
-VERBS = ("teacher", "rattle", "label", "data", "train", "evaluate", "scan", "export", "analyze", "report", "demo")
+VERBS = (
+    "teacher", "rattle", "label", "data", "train", "evaluate", "audit", "scan", "export", "analyze", "report", "demo",
+    "info",
+)  # fmt: skip
 """Verbs of ffpt_core; each is cli/<verb>.py with a function, or an app of verbs, of its name."""
 
-ORDER = (*VERBS[:8], "md", "metad", *VERBS[8:])
+ORDER = (*VERBS[:9], "md", "sample", "metad", *VERBS[9:])
 """The order in which work flows, and in which --help lists the verbs; others follow."""
 
 PLUGINS = "ffpt.commands"
@@ -33,8 +38,16 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
+FLAGS = {"--debug": "debug", "--json": "json", "--quiet": "quiet", "-q": "quiet"}
+"""Options of every verb, before or behind its name."""
+
+
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages; of every verb.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Results as JSON on standard output, not as tables; of every verb.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error; of every verb.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -71,7 +84,7 @@ def _joined(group: typer.Typer, members: dict[str, Any]) -> typer.Typer:
 
 def make_app() -> typer.Typer:
     """The command with all verbs, those of installed plugins included."""
-    app = typer.Typer(name="ffpt", cls=_Ordered, no_args_is_help=True, add_completion=False)
+    app = typer.Typer(name="ffpt", cls=_Ordered, no_args_is_help=True)
     app.callback()(_options)
     commands = {verb: getattr(importlib.import_module(f"ffpt_core.cli.{verb}"), verb) for verb in VERBS}
     members: dict[str, dict[str, Any]] = {}
@@ -86,22 +99,40 @@ def make_app() -> typer.Typer:
     return app
 
 
+def _without_flags(arguments: list[str]) -> tuple[list[str], set[str]]:
+    """The arguments without the options of every verb, and which of those there were; behind "--" all is data."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    found = {FLAGS[argument] for argument in arguments[:end] if argument in FLAGS}
+    return [argument for argument in arguments[:end] if argument not in FLAGS] + arguments[end:], found
+
+
+def _of_today(command: Any, arguments: list[str]) -> list[str]:
+    """Arguments with spellings of before in those of today."""
+    names = 0
+    while names < len(arguments) and arguments[names] in getattr(command, "commands", {}):
+        command = command.commands[arguments[names]]
+        names += 1
+    callback = getattr(command.callback, "__wrapped__", command.callback)
+    return arguments if callback is None else [*arguments[:names], *of_today(callback, arguments[names:])]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 2 for wrong input, 130 for an interrupt.
 
     Args:
         arguments: the command line without the program's name; default: that of the process.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(make_app())
+    arguments, flags = _without_flags(given)
     try:
         # Standalone: typer itself shows usage errors (status 2) and turns an interrupt into status 130.
-        with notes():
-            command.main(args=arguments, prog_name="ffpt")
+        with notes(), reporting("json" in flags, "quiet" in flags):
+            command.main(args=_of_today(command, arguments), prog_name="ffpt")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     except FfptError as error:
-        if "--debug" in arguments:
+        if "debug" in flags:
             raise
         console.print(f"ffpt: error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         return 2

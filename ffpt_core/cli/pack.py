@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ffpt_core.cli.notes import notes
-from ffpt_core.cli.summaries import show_summary
+from ffpt_core.cli.output import show
+from ffpt_core.cli.summaries import summary_table
 
 
 def pack(
@@ -42,4 +43,5 @@ def pack(
         frames = read(file)
     boxes = packed(frames, molecules, density, min_distance, Wall(reach, stiffness), seed)
     write(boxes, output)
-    show_summary(summary(boxes), str(output))
+    overview = summary(boxes)
+    show({"file": str(output), **overview.to_dict()}, summary_table(overview, str(output)))

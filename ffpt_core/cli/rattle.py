@@ -10,6 +10,7 @@ import typer
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import console
+from ffpt_core.cli.output import show
 
 
 def rattle(
@@ -75,26 +76,25 @@ def rattle(
     # Noise does not compress: packing would take longer than labelling.
     dataset.save(output, compressed=False, precision=precision)
     statistics, figure = _one(only, dataset, compare, seed) if len(loaded) == 1 else _several(loaded, dataset, compare)
-    write_json(
-        output.with_suffix(".json"),
-        {
-            "teacher": teachers[0] if len(teachers) == 1 else teachers,
-            "level": dataset.level,
-            "frames": frames,
-            "sigma_A": sigma,
-            "sigma_min_A": sigma_min,
-            "temperature_K": temperature,
-            "seed": seed,
-            "seconds": seconds,
-            "cpu_seconds": cpu_seconds,
-            "frames_per_second": frames / seconds,
-            "fingerprint": dataset.fingerprint,
-            **statistics,
-        },
-    )
+    record = {
+        "teacher": teachers[0] if len(teachers) == 1 else teachers,
+        "level": dataset.level,
+        "frames": frames,
+        "sigma_A": sigma,
+        "sigma_min_A": sigma_min,
+        "temperature_K": temperature,
+        "seed": seed,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "frames_per_second": frames / seconds,
+        "fingerprint": dataset.fingerprint,
+        **statistics,
+    }
+    write_json(output.with_suffix(".json"), record)
     save_figure(figure, output.with_suffix(".png"))
-    console.print(
-        f"{output}: {frames:,} frames labelled with {dataset.level} in {seconds:.1f} s ({frames / seconds:,.0f}/s)"
+    show(
+        record,
+        f"{output}: {frames:,} frames labelled with {dataset.level} in {seconds:.1f} s ({frames / seconds:,.0f}/s)",
     )
 
 

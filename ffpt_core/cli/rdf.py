@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.output import show
 from ffpt_core.cli.runs import (
     Box,
     Interval,
@@ -16,7 +17,6 @@ from ffpt_core.cli.runs import (
     Skip,
     Topology,
     replicas_by_label,
-    show,
     with_frames,
 )
 
@@ -92,7 +92,7 @@ def rdf(
         "distributions": {label: {pair: g.to_dict() for pair, g in one.items()} for label, one in found.items()},
         "errors": {label: {pair: e.to_dict() for pair, e in one.items()} for label, one in errors.items()},
     }
-    show(write_analysis(RDF, record, {"rdf.png": plot_rdfs(found, name, errors)}, output))
+    show(record, write_analysis(RDF, record, {"rdf.png": plot_rdfs(found, name, errors)}, output))
 
 
 def reference_trajectories(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ffpt_core.cli.output import show
+
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of results, with a report.json if there is one.")],
@@ -24,8 +26,8 @@ def report(
     Example:
       ffpt report results/ -o report.html
     """
-    from ffpt_core.base.progress import console
     from ffpt_core.report import build_report
 
     path = build_report(folder, output)
-    console.print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False)
+    size = path.stat().st_size
+    show({"page": path, "bytes": size}, f"wrote {path} ({size / 1e6:.1f} MB)")

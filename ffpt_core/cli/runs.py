@@ -12,7 +12,6 @@ import typer
 from ffpt_core.base.errors import FfptError
 
 if TYPE_CHECKING:
-    from ffpt_core.base.results import Table
     from ffpt_core.datasets.run_folders import Replica
 
 Runs = Annotated[
@@ -75,15 +74,3 @@ def _replicas_at(path: str, topology: Path | None, box: str | None) -> list[Repl
     except ValueError:
         raise FfptError(f"--box {box}: write one edge or three in Angstrom, such as 12.43 or 12.4,12.4,18.6") from None
     return [replace(one, box=edges) for one in replicas_at(path, topology)]
-
-
-def show(table: Table) -> None:
-    """Print a table; its caption says what the numbers are."""
-    from rich.table import Table as TerminalTable
-
-    from ffpt_core.base.progress import console
-
-    shown = TerminalTable(*table.columns)
-    for row in table.rows:
-        shown.add_row(*("-" if cell is None else str(cell) for cell in row))
-    console.print(shown)

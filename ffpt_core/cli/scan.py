@@ -8,70 +8,60 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffpt_core.cli.arguments import POTENTIALS
+from ffpt_core.cli.options import Charge, Device, Multiplicity, PotentialNames, Reference
+from ffpt_core.cli.output import show
+from ffpt_core.cli.spellings import formerly, renamed
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from ase.calculators.calculator import Calculator
 
-    from ffpt_core.analysis.audit import Audit
     from ffpt_core.analysis.scan_energies import ScanResult
     from ffpt_core.analysis.scans import Scan
 
 
+@formerly(renamed("--molecule", "--structure"))
 def scan(
-    models: Annotated[
-        list[str],
-        typer.Argument(help="Potentials or calculators, or LABEL=CALCULATOR. " + POTENTIALS),
-    ],
-    molecule: Annotated[Path, typer.Option(help="Relaxed geometry: .xyz, any file ASE reads, or a teacher's folder.")],
-    reference: Annotated[
-        str | None, typer.Option(help="A calculator to trust: drawn in black, excuses truly weak bonds.")
-    ] = None,
+    potentials: PotentialNames,
+    structure: Annotated[Path, typer.Option(help="Relaxed geometry: .xyz, any file ASE reads, or a teacher's folder.")],
+    reference: Reference = None,
     bond: Annotated[list[str] | None, typer.Option(help="Two bonded atoms, counted from 0: 0,13. Repeatable.")] = None,
     angle: Annotated[list[str] | None, typer.Option(help="Three atoms: 14,4,15. Repeatable.")] = None,
     dihedral: Annotated[list[str] | None, typer.Option(help="Four atoms in a chain: 0,1,2,3. Repeatable.")] = None,
     contact: Annotated[list[str] | None, typer.Option(help="Two atoms that are not bonded: 3,17. Repeatable.")] = None,
-    all_bonds: Annotated[bool, typer.Option("--all-bonds", help="Scan every bond, count holes.")] = False,
-    all_angles: Annotated[bool, typer.Option("--all-angles", help="Scan every H-X-H angle, count holes.")] = False,
-    charge: Annotated[int, typer.Option(help="Of the molecule (tblite, pyscf).")] = 0,
-    multiplicity: Annotated[int, typer.Option(min=1, help="2S + 1 (tblite, pyscf).")] = 1,
+    all_bonds: Annotated[bool, typer.Option("--all-bonds", hidden=True, help="Before there was ffpt audit.")] = False,
+    all_angles: Annotated[bool, typer.Option("--all-angles", hidden=True, help="Before there was ffpt audit.")] = False,
+    charge: Charge = 0,
+    multiplicity: Multiplicity = 1,
+    device: Device = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("scans"),
 ) -> None:
-    """Scan bonds, angles, dihedrals and contacts, and count holes.
+    """Energies along bonds, angles, dihedrals and contacts; ffpt audit scans all of them and counts holes.
 
-    Each scan moves one fragment of the molecule rigidly and writes NAME.json
-    and NAME.png. --all-bonds and --all-angles also write audit.json and
-    audit.png: how many scans have a hole, an unphysical geometry with a low
-    energy, by rules that are written down in the file.
+    Each scan moves one fragment of the molecule rigidly and writes NAME.json and NAME.png.
 
     \b
     Example:
-      ffpt scan scratch.pt "fine-tuned=tuned.pt" --molecule relaxed.xyz \\
-          --reference tblite:GFN2-xTB --bond 0,13 --all-bonds -o scans/
+      ffpt scan scratch.pt "fine-tuned=tuned.pt" --structure relaxed.xyz \\
+          --reference tblite:GFN2-xTB --bond 0,13 -o scans/
     """
-    from ffpt_core.analysis.scan_energies import evaluate_scan
+    from ffpt_core.analysis.scan_energies import evaluate_scans
     from ffpt_core.base.errors import FfptError
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled, labelled_once
     from ffpt_core.potentials.sources import open_charged
     from ffpt_core.structure.read import read_geometry
 
-    atoms = read_geometry(molecule)
+    atoms = read_geometry(structure)
     single = _single_scans(atoms, bond or [], angle or [], dihedral or [], contact or [])
     audited = _audited_scans(atoms, all_bonds, all_angles)
     if not single and not audited:
-        raise FfptError("nothing to scan: give --bond, --angle, --dihedral, --contact, --all-bonds or --all-angles")
-    specs = labelled_once([*models, *([reference] if reference else [])])
-    calculators: dict[str, Calculator] = {
-        label: open_charged(spec, charge, multiplicity).calculator() for label, spec in specs.items()
-    }
+        raise FfptError("nothing to scan: give --bond, --angle, --dihedral or --contact; ffpt audit scans all")
+    specs = labelled_once([*potentials, *([reference] if reference else [])])
+    opened = {label: open_charged(spec, charge, multiplicity, device) for label, spec in specs.items()}
     trusted = labelled(reference)[0] if reference else None
-    results = []
-    with progress_bar("Scanning", len(single) + len(audited), unit="scans") as advance:
-        for one in [*single, *audited]:
-            results.append(evaluate_scan(one, calculators))
-            advance(1)
+    wanted = [*single, *audited]
+    with progress_bar("Scanning", sum(len(one.geometries) for one in wanted) * len(opened), "geometries") as advance:
+        results = evaluate_scans(wanted, opened, advance)
     _write_scans(results[: len(single)], trusted, output)
     if audited:
         _write_audits(results[len(single) :], trusted, output)
@@ -114,6 +104,7 @@ def _write_scans(results: Sequence[ScanResult], reference: str | None, output: P
 
 def _write_audits(results: Sequence[ScanResult], reference: str | None, output: Path) -> None:
     from ffpt_core.analysis.audit import find_holes, plot_audits
+    from ffpt_core.analysis.audit_table import holes_table
     from ffpt_core.analysis.scan_energies import plot_scans
     from ffpt_core.analysis.style import save_figure
     from ffpt_core.base.files import write_json
@@ -126,19 +117,5 @@ def _write_audits(results: Sequence[ScanResult], reference: str | None, output: 
     audits = [find_holes(results, label, reference) for label in results[0].energies]
     write_json(output / "audit.json", [audit.to_dict() for audit in audits])
     save_figure(plot_audits(audits), output / "audit.png")
-    _show(audits)
-
-
-def _show(audits: Sequence[Audit]) -> None:
-    """The counts, and each hole, on the terminal."""
-    from rich.table import Table
-
-    from ffpt_core.base.progress import console
-
-    table = Table("potential", "bonds with a hole", "H-X-H angles with a hole", title="Holes")
-    for audit in audits:
-        table.add_row(audit.label, *("{} of {}".format(*audit.count(kind)) for kind in ("bond", "angle")))
-    console.print(table)
-    for audit in audits:
-        for finding in audit.holes:
-            console.print(f"{audit.label}: {finding.name}, {finding.hole}", highlight=False, soft_wrap=True)
+    holes = [f"{audit.label}: {finding.name}, {finding.hole}" for audit in audits for finding in audit.holes]
+    show([audit.to_dict() for audit in audits], holes_table([audit.to_dict() for audit in audits]), *holes)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ffpt_core.datasets import Summary
 
 
-def show_summary(overview: Summary, title: str, stderr: bool = True) -> None:
-    """Print the table of a data set, on standard error where it only accompanies what was asked for."""
-    from rich.console import Console
+def summary_table(overview: Summary, title: str) -> Table:
+    """What a data set holds, a line for each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -20,4 +21,4 @@ def show_summary(overview: Summary, title: str, stderr: bool = True) -> None:
     table.add_column(overflow="fold")
     for row in overview.rows():
         table.add_row(*map(Text, row))
-    Console(stderr=stderr).print(table)
+    return table

@@ -9,6 +9,7 @@ import typer
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import console
+from ffpt_core.cli.output import show
 
 if TYPE_CHECKING:
     from ffpt_core.teachers import Teacher
@@ -76,11 +77,10 @@ def _write(made: Teacher, output: Path) -> None:
         console.print(f"warning: {made.provenance['warning']}", style="bold yellow", highlight=False, soft_wrap=True)
     formula = made.atoms.get_chemical_formula()
     charges = f" with {made.provenance['charge_method']} charges" if "charge_method" in made.provenance else ""
-    console.print(
+    show(
+        {"output": output, "formula": formula, "level": made.level, **made.provenance},
         f"{output}: {made.provenance['name']} ({formula}), {made.level}{charges}; "
         "system.xml, topology.pdb, relaxed.xyz, teacher.json",
-        highlight=False,
-        soft_wrap=True,
     )
 
 

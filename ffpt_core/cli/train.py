@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ffpt_core.cli.output import show
 from ffpt_core.cli.reading import EnergyKey, EnergyUnit, ForcesKey, LengthUnit, Level
 
 
@@ -56,7 +57,6 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     kernel: Annotated[str | None, typer.Option(help="What computes: auto, cpp (needs a compiler) or torch.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing while it trains.")] = False,
 ) -> None:
     """Train a potential; the same command continues a run that was stopped, and more --epochs extend one that ended.
 
@@ -71,7 +71,6 @@ def train(
       ffpt train --data ccsd.xyz --n-train 950 --start pretrained/potential.pt -o finetuned/
     """
     from ffpt_core.base.errors import FfptError
-    from ffpt_core.base.progress import console
     from ffpt_core.training import make_configuration, read_configuration
     from ffpt_core.training import train as run_training
 
@@ -114,8 +113,12 @@ def train(
     if configuration is None and (data is None or output is None):
         raise FfptError("ffpt train needs a YAML file, or --data and --output; see ffpt train --help")
     settings = read_configuration(configuration, given) if configuration else make_configuration(given, "options")
-    result = run_training(settings, quiet)
-    for name, errors in (("validation", result.validation), ("test", result.test)):
-        if errors is not None:
-            console.print(f"{name}: {errors.describe()}")
-    console.print(f"potential: {settings.output / 'potential.pt'}")
+    result = run_training(settings)
+    errors = {"validation": result.validation, "test": result.test}
+    found = {name: one for name, one in errors.items() if one is not None}
+    path = settings.output / "potential.pt"
+    show(
+        {"potential": path, "epochs": len(result.history)} | {name: one.to_dict() for name, one in found.items()},
+        *(f"{name}: {one.describe()}" for name, one in found.items()),
+        f"potential: {path}",
+    )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ffpt_core.cli.output import show
+
 
 def water_box(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
@@ -61,6 +63,8 @@ def water_box(
     if parts.begun:
         console.print(f"continuing with what is in {parts.folder}", highlight=False)
     made = make_water_box(settings, output)
-    for name, dataset in made.items():
-        console.print(f"{output / name}.npz: {len(dataset):,} frames, {dataset.level}", highlight=False)
-    console.print(f"{output / 'reference'}: the model, for ffpt md", highlight=False)
+    show(
+        {"reference": output / "reference", "frames": {name: len(dataset) for name, dataset in made.items()}},
+        *(f"{output / name}.npz: {len(dataset):,} frames, {dataset.level}" for name, dataset in made.items()),
+        f"{output / 'reference'}: the model, for ffpt md",
+    )

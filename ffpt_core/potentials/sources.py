@@ -120,14 +120,16 @@ def open_potential(
         raise FfptError(f"there is no potential {name!r}: it is no file, {error}, and no {known}") from error
 
 
-def open_charged(source: Potential | str | os.PathLike[str], charge: int = 0, multiplicity: int = 1) -> Potential:
+def open_charged(
+    source: Potential | str | os.PathLike[str], charge: int = 0, multiplicity: int = 1, device: Device = None
+) -> Potential:
     """open_potential for a charge (e) and a multiplicity (2S + 1), as verbs have them beside the name.
 
     Raises:
         FfptError: as open_potential; a charge or multiplicity for what does not know of them.
     """
     given = _without_defaults(charge, multiplicity)
-    potential = open_potential(source, None, **given)
+    potential = open_potential(source, device, **given)
     # A calculator of ASE may take any argument, and do nothing with it.
     if given and not (isinstance(potential, CalculatorPotential) and potential.electrons):
         raise FfptError(

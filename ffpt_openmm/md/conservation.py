@@ -58,7 +58,7 @@ def energy_drift(
     *,
     length: float = 20.0,
     timestep: float = 0.5,
-    temperature: float = 500.0,
+    temperature: float = 300.0,
     interval: int = 20,
     seed: int = 0,
     backend: str = "auto",

@@ -52,7 +52,7 @@ class MDSettings:
         FfptError: a value that makes no sense; an interval that is not a whole number of steps.
     """
 
-    temperature: float = 500.0
+    temperature: float = 300.0
     friction: float = 2.0
     pressure: float | None = None
     timestep: float = 0.5

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from ffpt_core.cli.output import show
+
 PARTS = {
     "torch": "networks",
     "openmm": "teachers and MD",
@@ -41,7 +43,6 @@ def doctor(
 
     from ffpt_core.base.errors import FfptError
     from ffpt_core.base.files import write_json
-    from ffpt_core.base.progress import console
     from ffpt_core.potentials.newtonnet.cpp import load_kernel
     from ffpt_core.potentials.ordered_sums import why_no_triton
     from ffpt_openmm.forces.backends import load_torchforce
@@ -59,7 +60,7 @@ def doctor(
     backend = load_torchforce()
     torch_force = f"does not load: {backend}" if isinstance(backend, str) else "loads"
     missing = load_kernel()
-    fused = f"not available: {missing}" if isinstance(missing, str) else "available"
+    cpp = f"not available: {missing}" if isinstance(missing, str) else "available"
     no_triton = why_no_triton(torch.device("cuda")) if gpu else "there is no GPU"
     triton = f"not available: {no_triton}" if no_triton else "available"
     try:
@@ -70,23 +71,24 @@ def doctor(
     table = Table("part", "version", "used for")
     for name, purpose in PARTS.items():
         table.add_row(name, versions[name] or "[red]missing[/red]", purpose)
-    console.print(table)
-    console.print(f"OpenMM platforms: {', '.join(platforms)}")
-    console.print(f"GPU: {gpu or 'none'}; CPU threads: {torch.get_num_threads()}")
-    console.print(f"TorchForce: {torch_force}")
-    console.print(f"fused kernel for CPUs: {fused}")
-    console.print(f"Triton kernels for GPUs: {triton}")
-    console.print(f"PLUMED kernel: {kernel}", soft_wrap=True)
+    found = {
+        "versions": versions,
+        "platforms": platforms,
+        "gpu": gpu,
+        "torchforce": torch_force,
+        "cpp": cpp,
+        "triton": triton,
+        "plumed": kernel,
+    }
     if output is not None:
-        write_json(
-            output,
-            {
-                "versions": versions,
-                "platforms": platforms,
-                "gpu": gpu,
-                "torchforce": torch_force,
-                "fused": fused,
-                "triton": triton,
-                "plumed": kernel,
-            },
-        )
+        write_json(output, found)
+    show(
+        found,
+        table,
+        f"OpenMM platforms: {', '.join(platforms)}",
+        f"GPU: {gpu or 'none'}; CPU threads: {torch.get_num_threads()}",
+        f"TorchForce: {torch_force}",
+        f"C++ kernel for CPUs: {cpp}",
+        f"Triton kernels for GPUs: {triton}",
+        f"PLUMED kernel: {kernel}",
+    )

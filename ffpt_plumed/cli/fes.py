@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.output import show
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ffpt_plumed.free_energy.analysis import Options, Surface
     from ffpt_plumed.free_energy.axes import GridChoice
     from ffpt_plumed.free_energy.grid import FreeEnergy
@@ -100,7 +103,7 @@ def fes(
         _write_grids(output, surface, "" if len(surfaces) == 1 else f"-{label.replace('/', '-')}")
     write_json(output / "fes.json", {"unit": unit, "within": within / size, "surfaces": records})
     _draw(output, surfaces, references, unit, within)
-    _show(records, unit)
+    show(records, _table(records, unit))
 
 
 def _at(options: Options, temperature: float | None) -> Options:
@@ -182,10 +185,8 @@ def _draw(
         save_figure(plot_surfaces(weighted, unit, size, ceiling), output / "fes-reweighted.png")
 
 
-def _show(records: dict[str, dict[str, Any]], unit: str) -> None:
+def _table(records: dict[str, dict[str, Any]], unit: str) -> Table:
     from rich.table import Table
-
-    from ffpt_core.base.progress import console
 
     table = Table("run", "quantity", unit)
     for label, record in records.items():
@@ -210,7 +211,7 @@ def _show(records: dict[str, dict[str, Any]], unit: str) -> None:
         table.add_row(
             label, "last two estimates: RMS difference", f"{record['convergence']['rms_from_previous'][-1]:.2f}"
         )
-    console.print(table)
+    return table
 
 
 def _pair(value: float | None, error: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ffpt_core.base.errors import FfptError
+from ffpt_core.cli.options import (
+    CheckpointInterval,
+    FrameInterval,
+    PotentialName,
+    Seed,
+    TableInterval,
+    Temperature,
+    Threads,
+    Timestep,
+)
+from ffpt_core.cli.output import show
+from ffpt_core.cli.spellings import became_first_argument, femtoseconds_as_picoseconds, formerly, renamed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -18,8 +31,13 @@ if TYPE_CHECKING:
     from ffpt_plumed.reactions.records import Reaction
 
 
+@formerly(
+    became_first_argument("--model"),
+    renamed("--interval", "--frame-interval", femtoseconds_as_picoseconds),
+    renamed("--log-interval", "--table-interval", femtoseconds_as_picoseconds),
+)
 def metad(
-    model: Annotated[Path, typer.Option(help="Potential file.")],
+    potential: PotentialName,
     reaction: Annotated[str | None, typer.Option(help="One of 'ffpt reactions': its input and start.")] = None,
     input: Annotated[Path | None, typer.Option(help="PLUMED input; default: that of the reaction.")] = None,
     structure: Annotated[Path | None, typer.Option(help="Start (xyz); default: that of the reaction.")] = None,
@@ -36,21 +54,21 @@ def metad(
     height: Annotated[float, typer.Option(help="Of the first hill of a reaction, kJ/mol.")] = 1.0,
     pace: Annotated[int, typer.Option(min=1, help="Steps between hills of a reaction.")] = 250,
     bias_factor: Annotated[float, typer.Option(help="Of a reaction's well-tempered metadynamics.")] = 50.0,
-    temperature: Annotated[float, typer.Option(min=0.0, help="K.")] = 300.0,
+    temperature: Temperature = 300.0,
     friction: Annotated[float, typer.Option(min=0.0, help="Of the Langevin thermostat, 1/ps.")] = 10.0,
-    timestep: Annotated[float, typer.Option(help="fs.")] = 0.2,
+    timestep: Timestep = 0.2,
     length: Annotated[float, typer.Option(help="ps.")] = 100.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of velocities and noise.")] = 0,
+    seed: Seed = 0,
     minimize: Annotated[bool, typer.Option("--minimize/--no-minimize", help="Relax the geometry first.")] = False,
-    interval: Annotated[float, typer.Option(help="Between frames, fs.")] = 10.0,
-    log_interval: Annotated[float, typer.Option(help="Between rows of energies and temperature, fs.")] = 100.0,
-    checkpoint_interval: Annotated[float, typer.Option(help="Between checkpoints, ps.")] = 1.0,
+    frame_interval: FrameInterval = 0.01,
+    table_interval: TableInterval = 0.1,
+    checkpoint_interval: CheckpointInterval = 1.0,
     min_distance: Annotated[
         float | None, typer.Option(help="Closest that two atoms may come, Angstrom; default: half their radii's sum.")
     ] = None,
     backend: Annotated[str, typer.Option(help="torchforce, pythonforce or auto: the fastest that is there.")] = "auto",
     platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch.")] = 1,
+    threads: Threads = 1,
 ) -> None:
     """Biased Langevin dynamics of one trajectory; it stops at its first unphysical frame.
 
@@ -59,11 +77,12 @@ def metad(
 
     \b
     Example:
-      ffpt metad --reaction 9 --model h2.pt --length 1000
-      ffpt metad --input plumed.dat --structure start.xyz --model h2.pt -o run/
+      ffpt metad h2.pt --reaction 9 --length 1000
+      ffpt metad tblite:GFN2-xTB --input plumed.dat --structure start.xyz -o run/
     """
     import torch
 
+    from ffpt_core.base.units import PICOSECOND
     from ffpt_openmm.md.settings import MDSettings
     from ffpt_plumed.metadynamics.run import run_metad
     from ffpt_plumed.reactions.inputs import MetadynamicsSettings
@@ -76,8 +95,8 @@ def metad(
         length=length,
         seed=seed,
         minimize=minimize,
-        interval=interval,
-        log_interval=log_interval,
+        interval=frame_interval * PICOSECOND,
+        log_interval=table_interval * PICOSECOND,
         checkpoint_interval=checkpoint_interval,
         min_distance=min_distance,
         backend=backend,
@@ -91,7 +110,7 @@ def metad(
     job = _job(reaction, input, structure, hills)
     torch.set_num_threads(threads)
     result = run_metad(
-        model,
+        potential,
         job.script,
         job.start,
         job.folder if output is None else output,
@@ -154,16 +173,17 @@ def _read(path: Path) -> str:
 
 def _show(result: MDResult) -> None:
     from ffpt_core.base.files import read_json
-    from ffpt_core.base.progress import console
 
     record = read_json(result.folder / "run.json")["bias"]
     outcome = result.outcomes[0]
     speed = "" if outcome.steps_per_second is None else f", {outcome.steps_per_second:,.0f} steps/s"
-    console.print(f"{result.folder}: {outcome.status} at {outcome.time_ps:g} ps{speed}; {record['source']}")
+    lines = [f"{result.folder}: {outcome.status} at {outcome.time_ps:g} ps{speed}; {record['source']}"]
     if outcome.reason:
-        console.print(f"stopped: {outcome.reason} (failure-0.xyz)")
+        lines.append(f"stopped: {outcome.reason} (failure-0.xyz)")
+    rows = {}
     for name in record["outputs"]:
         path = result.folder / name
         if path.is_file():
-            rows = sum(not line.startswith("#") for line in path.read_text().splitlines())
-            console.print(f"{name}: {rows} lines")
+            rows[name] = sum(not line.startswith("#") for line in path.read_text().splitlines())
+    lines += [f"{name}: {count} lines" for name, count in rows.items()]
+    show({"folder": result.folder, **dataclasses.asdict(outcome), "lines": rows}, *lines)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ffpt_core.cli.output import show
+
+if TYPE_CHECKING:
+    from ffpt_plumed.reactions.records import Reaction
 
 
 def reactions(
@@ -25,7 +30,6 @@ def reactions(
       ffpt reactions 9 -o reaction-9/
     """
     from ffpt_core.base.errors import FfptError
-    from ffpt_core.base.progress import console
     from ffpt_plumed.reactions.records import reaction
 
     if number is None:
@@ -37,7 +41,7 @@ def reactions(
     sides = {None: chosen.start, "reactants": chosen.reactants, "products": chosen.products}
     if side not in sides:
         raise FfptError(f"--from {side}: reactants or products")
-    _describe(chosen.number)
+    lines = _description(chosen)
     if output is not None:
         from ffpt_core.base.files import atomic_path, atomic_write
         from ffpt_plumed.reactions.inputs import plumed_input
@@ -48,13 +52,13 @@ def reactions(
             stream.write(plumed_input(chosen))
         with atomic_path(output / "start.xyz") as path:
             starting_structure(chosen, sides[side]).write(path, format="extxyz")
-        console.print(f"wrote {output / 'plumed.dat'} and {output / 'start.xyz'}")
+        lines.append(f"wrote {output / 'plumed.dat'} and {output / 'start.xyz'}")
+    show({"number": chosen.number, "equation": chosen.equation}, *lines)
 
 
 def _list() -> None:
     from rich.table import Table
 
-    from ffpt_core.base.progress import console
     from ffpt_plumed.reactions.records import REACTIONS
 
     table = Table(
@@ -70,14 +74,18 @@ def _list() -> None:
             found.number, found.equation, str(found.multiplicity), " ".join(found.symbols), variables, barrier,
             f"{found.energy:.1f}",
         )  # fmt: skip
-    console.print(table)
+    record = [
+        {"number": one.number, "equation": one.equation, "multiplicity": one.multiplicity, "atoms": one.symbols,
+         "barrier_kj_per_mol": one.barrier, "energy_kj_per_mol": one.energy}
+        for one in REACTIONS.values()
+    ]  # fmt: skip
+    show(record, table)
 
 
-def _describe(number: str) -> None:
-    from ffpt_core.base.progress import console
-    from ffpt_plumed.reactions.records import REACTIONS
-
-    found = REACTIONS[number]
-    for name, state in (("reactants", found.reactants), ("products", found.products)):
-        molecules = " + ".join(f"{part.species} (atoms {', '.join(str(i + 1) for i in part.atoms)})" for part in state)
-        console.print(f"{name}: {molecules}", highlight=False)
+def _description(reaction: Reaction) -> list[str]:
+    """Its molecules, a line for each side."""
+    lines = []
+    for name, state in (("reactants", reaction.reactants), ("products", reaction.products)):
+        molecules = [f"{part.species} (atoms {', '.join(str(i + 1) for i in part.atoms)})" for part in state]
+        lines.append(f"{name}: {' + '.join(molecules)}")
+    return lines

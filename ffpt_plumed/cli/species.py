@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ffpt_core.cli.output import show
 from ffpt_core.cli.runs import Interval, Output, Runs, Topology
 
 if TYPE_CHECKING:
     from ffpt_plumed.reactions.records import Reaction
-    from ffpt_plumed.reactions.species_runs import ReplicaSpecies
 
 
 def species(
@@ -34,8 +35,9 @@ def species(
       ffpt analyze species "from scratch=scratch/" tuned/ --reaction 9 -o analysis/
     """
     from ffpt_core.analysis.style import save_figure
-    from ffpt_core.base.files import write_json
+    from ffpt_core.base.files import to_json, write_json
     from ffpt_core.cli.runs import replicas_by_label
+    from ffpt_plumed.reactions.results import species_table
     from ffpt_plumed.reactions.species_plot import plot_species
     from ffpt_plumed.reactions.species_runs import has_species, replica_species, to_record
 
@@ -44,9 +46,10 @@ def species(
         label: [replica_species(chosen, one, frame_interval) for one in replicas]
         for label, replicas in replicas_by_label(runs, topology, has_species).items()
     }
-    write_json(output / "species.json", to_record(chosen, groups))
+    record = to_record(chosen, groups)
+    write_json(output / "species.json", record)
     save_figure(plot_species(groups), output / "species.png")
-    _show(groups)
+    show(record, species_table(json.loads(to_json(record))))
 
 
 def _reaction_of(number: str | None, runs: Sequence[str]) -> Reaction:
@@ -64,27 +67,3 @@ def _reaction_of(number: str | None, runs: Sequence[str]) -> Reaction:
     if len(found) > 1:
         raise FfptError(f"the runs are of the reactions {' and '.join(found)}: analyse them one by one")
     return next(iter(found.values()))
-
-
-def _show(groups: dict[str, list[ReplicaSpecies]]) -> None:
-    from ffpt_core.base.results import Cell, Table
-    from ffpt_core.cli.runs import show
-    from ffpt_plumed.reactions.species_runs import pooled
-
-    rows: list[list[Cell]] = []
-    for label, replicas in groups.items():
-        count = pooled(replicas)
-        record = count.to_dict()
-        first = count.first_unphysical
-        frequent = list(record["fractions"].items())[:4]
-        rows.append(
-            [
-                label,
-                str(record["n_frames"]),
-                ", ".join(f"{name} {100 * fraction:.3g} %" for name, fraction in frequent),
-                f"{100 * record['unphysical_fraction']:.3g} %",
-                "-" if first is None else f"{first:.3f}",
-                f"{sum(one.stop is not None for one in replicas)} of {len(replicas)}",
-            ]
-        )
-    show(Table(["run", "frames", "most frequent", "unphysical", "first (ps)", "stopped"], rows))

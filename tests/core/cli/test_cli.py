@@ -154,7 +154,7 @@ def test_core_imports_without_openmm_and_plumed() -> None:
         "import sys\n"
         "for name in ('openmm', 'plumed', 'openmmtorch'): sys.modules[name] = None\n"
         "import ffpt_core\n"
-        "ffpt_core.Potential, ffpt_core.load, ffpt_core.potentials.newtonnet.reference\n"
+        "ffpt_core.Potential, ffpt_core.NetworkPotential, ffpt_core.load, ffpt_core.reference\n"
         "from ffpt_core import training, datasets, export, analysis\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -173,4 +173,4 @@ def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_unknown_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    assert error_of(capsys, "demo", "benzene") == "no demo is called 'benzene'; there are: aspirin, water, combustion"
+    assert error_of(capsys, "demo", "benzene") == "no demo is called 'benzene'; there are: aspirin, combustion, water"

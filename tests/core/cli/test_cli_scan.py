@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> str:
 def test_single_scans_of_several_kinds(ethane: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     kinds = ["--bond", "0,2", "--bond", "0,1", "--angle", "2,0,3", "--dihedral", "2,0,1,5", "--contact", "2,5"]
-    run(["a=ase:emt", "--reference", "b=ase:emt", "--molecule", str(ethane), *kinds, "-o", str(output)])
+    run(["a=ase:emt", "--reference", "b=ase:emt", "--structure", str(ethane), *kinds, "-o", str(output)])
     names = {"bond-0-2", "bond-0-1", "angle-2-0-3", "dihedral-2-0-1-5", "contact-2-5"}
     assert {path.stem for path in output.glob("*.json")} == names
     assert {path.stem for path in output.glob("*.png")} == names | {"scans"}
@@ -43,7 +43,7 @@ def test_single_scans_of_several_kinds(ethane: Path, tmp_path: Path) -> None:
 
 
 def test_audit_counts_all_bonds_and_angles(ethane: Path, tmp_path: Path) -> None:
-    run(["ase:emt", "--molecule", str(ethane), "--all-bonds", "--all-angles", "-o", str(tmp_path / "out")])
+    run(["ase:emt", "--structure", str(ethane), "--all-bonds", "--all-angles", "-o", str(tmp_path / "out")])
     (record,) = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert record["label"] == "emt"
     assert record["counts"]["bond"]["scans"] == 7 and record["counts"]["angle"]["scans"] == 6
@@ -56,7 +56,7 @@ def test_the_reference_takes_charge_and_multiplicity(tmp_path: Path) -> None:
 
     def curve(*options: str) -> list[float]:
         output = tmp_path / "-".join(["out", *options])
-        molecule_of = ["--molecule", str(tmp_path / "o2.xyz")]
+        molecule_of = ["--structure", str(tmp_path / "o2.xyz")]
         run(["gfn1=tblite:GFN1-xTB", *molecule_of, "--bond", "0,1", *options, "-o", str(output)])
         return json.loads((output / "bond-0-1.json").read_text())["energies_ev"]["gfn1"]
 
@@ -76,5 +76,5 @@ def test_the_reference_takes_charge_and_multiplicity(tmp_path: Path) -> None:
 )
 def test_errors_come_before_any_work(ethane: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(FfptError, match=message):
-        run(["ase:emt", *arguments, "--molecule", str(ethane), "-o", str(tmp_path / "out")])
+        run(["ase:emt", *arguments, "--structure", str(ethane), "-o", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

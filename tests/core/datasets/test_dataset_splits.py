@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from ffpt_core import datasets
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.data import data as app
+from ffpt_core.cli.main import main
 from ffpt_core.datasets import Dataset, Split, read
 
 # --- splits
@@ -218,14 +219,13 @@ def run(*arguments: object):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_command_info_convert_and_split(tmp_path):
+def test_command_info_convert_and_split(tmp_path, capsys):
     source = tmp_path / "frames.xyz"
     dataset = Dataset.concatenate([aspirin_like(30, level="GAFF-2.11")] * 2)
     datasets.write(dataset, source)
-    result = run("info", source, "--json", "-o", tmp_path / "info.json")
-    assert result.exit_code == 0, result.output
+    assert main(["data", "info", str(source), "--json", "-o", str(tmp_path / "info.json")]) == 0
     assert json.loads((tmp_path / "info.json").read_text())["frames"] == 60
-    assert json.loads(result.stdout)["level"] == "GAFF-2.11"
+    assert json.loads(capsys.readouterr().out)["level"] == "GAFF-2.11"
     table = run("info", source)
     assert "C9H8O4 (60)" in table.stdout
     leaky = run("split", source, "--train", 20, "-o", tmp_path / "s.json", "--validation", 5)
