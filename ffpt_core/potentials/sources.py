@@ -15,6 +15,7 @@ pyscf:.../spins=1,1,-1             from a guess with unpaired electrons on each 
 ase:emt                            any calculator that ASE knows by name                emt
 ase:module.Class?key=value         any other calculator, with its arguments             module.Class?key=value
 openmm-ml:ani2x                    any potential of OpenMM-ML                           ani2x
+openmm:FOLDER                      an OpenMM System: system.xml, topology.pdb           that of system.json
 teacher:FOLDER                     a teacher, where it must be one                      GAFF-2.11
 ================================== ==================================================== =======================
 """
@@ -46,6 +47,10 @@ Device = str | torch.device | None
 """Where a potential computes; None: on a GPU where it can and there is one."""
 
 
+Source = Potential | BaseCalculator | str | os.PathLike[str]
+"""What open_potential opens."""
+
+
 class Opener(Protocol):
     """Opens one kind of name."""
 
@@ -71,6 +76,7 @@ OPENERS: Registry[Opener] = Registry(
         "ase": "ffpt_core.potentials.sources:open_ase",
         "teacher": "ffpt_core.teachers.builtin:open_teacher",
         "openmm-ml": "ffpt_openmm.forces.system_potential:open_openmm_ml",
+        "openmm": "ffpt_openmm.forces.system_potential:open_system",
     },
 )
 """What stands before the colon of a name. Other packages add theirs by entry points."""
@@ -81,9 +87,7 @@ TBLITE_ACCURACY = 0.01
 """Of tblite, whose default of 1 leaves forces uncertain by 5e-4 eV/Angstrom; this one leaves 1e-5."""
 
 
-def open_potential(
-    source: Potential | BaseCalculator | str | os.PathLike[str], device: Device = None, **arguments: Any
-) -> Potential:
+def open_potential(source: Source, device: Device = None, **arguments: Any) -> Potential:
     """Open a potential by its name.
 
     Args:
@@ -150,6 +154,8 @@ def saved_potential(folder: str | os.PathLike[str], device: Device = None) -> Po
         return network_potential.load(folder / network_potential.FILE, device)
     if (folder / "teacher").is_dir():
         return OPENERS.get("teacher")(os.fspath(folder / "teacher"), {}, device)
+    if (folder / "system").is_dir():
+        return OPENERS.get("openmm")(os.fspath(folder / "system"), {}, device)
     path = folder / calculator_potential.FILE
     record = read_json(path) if path.is_file() else None
     if not isinstance(record, dict) or record.get("format") != calculator_potential.FORMAT:
@@ -177,7 +183,7 @@ def _arguments(query: str) -> dict[str, Any]:
         raise FfptError(f"cannot read the arguments {query!r}: write key=value&other=value") from error
 
 
-def _source(kind: str, name: str, arguments: Mapping[str, Any]) -> str:
+def name_of(kind: str, name: str, arguments: Mapping[str, Any]) -> str:
     """The name that opens the same potential again."""
     query = urlencode({key: yaml_text(value) for key, value in arguments.items()}, safe="/,[]: ")
     return f"{kind}:{name}" + (f"?{query}" if query else "")
@@ -223,7 +229,7 @@ def open_tblite(name: str, arguments: dict[str, Any], device: Device = None) -> 
     return CalculatorPotential(
         make,
         method,
-        _source("tblite", method, _without_defaults(charge, multiplicity)),
+        name_of("tblite", method, _without_defaults(charge, multiplicity)),
         frames_at_once=16,
         elements=range(1, 87),
         remembers=True,
@@ -240,7 +246,7 @@ def open_pyscf(name: str, arguments: dict[str, Any], device: Device = None) -> C
     return CalculatorPotential(
         lambda: PyscfCalculator(model, charge=charge, multiplicity=multiplicity),
         model.level,
-        _source("pyscf", name, _without_defaults(charge, multiplicity)),
+        name_of("pyscf", name, _without_defaults(charge, multiplicity)),
         frames_at_once=1,
         remembers=True,
         isolated_only=True,
@@ -262,7 +268,7 @@ def open_ase(name: str, arguments: dict[str, Any], device: Device = None) -> Cal
         inspect.signature(maker).bind(**given)
     except TypeError as error:
         raise FfptError(f"ase:{name}: {error}") from error
-    source = _source("ase", name, arguments)
+    source = name_of("ase", name, arguments)
     return CalculatorPotential(
         lambda: maker(**given), source.removeprefix("ase:"), source, on_gpu="cuda" in str(given.get("device", ""))
     )

@@ -15,8 +15,9 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_path, atomic_write, fingerprint, read_json, write_json
-from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
-from ffpt_core.potentials.interface import ISOLATED, Periodicity, Potential, Prediction
+from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
+from ffpt_core.potentials.interface import ISOLATED, Periodicity, Potential
+from ffpt_core.teachers.system_evaluator import SystemEvaluator, reference_context
 from ffpt_core.teachers.systems import TERMS, import_openmm, to_xml
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ class Teacher(Potential):
 
     @cached_property
     def _context(self) -> openmm.Context:
-        # Reference, not CPU: for a molecule of tens of atoms it is the faster one and works in float64.
-        mm = import_openmm()
-        platform = mm.Platform.getPlatformByName("Reference")
-        return mm.Context(self.system, mm.VerletIntegrator(0.001), platform)
+        return reference_context(self.system)
+
+    def _evaluator(self, copies: int = 1) -> SystemEvaluator:
+        cell = self.atoms.cell.array if self.periodic else None
+        return SystemEvaluator(self._context, self.numbers, self.level, copies, cell)
 
     def _checked(self, positions: np.ndarray) -> np.ndarray:
         positions = np.asarray(positions, dtype=float)
@@ -106,24 +108,14 @@ class Teacher(Potential):
             raise FfptError(f"frame {bad[0]}: NaN or infinite positions")
         return positions
 
-    def _state(self, frame: np.ndarray, cell: np.ndarray | None, **what: Any) -> openmm.State:
-        """OpenMM's State of a frame (nm), in a cell (nm) of a box."""
-        try:
-            if cell is not None:
-                self._context.setPeriodicBoxVectors(*cell)
-            self._context.setPositions(frame)
-            return self._context.getState(**what)
-        except import_openmm().OpenMMException as error:
-            raise FfptError(f"{self.level} cannot be evaluated: {error}") from error
-
-    def boxes_of(self, cells: np.ndarray | None, n_frames: int) -> list[np.ndarray] | list[None]:
-        """The cell of each frame in nm, OpenMM's unit; see energies_and_forces."""
+    def _checked_cells(self, cells: np.ndarray | None, n_frames: int) -> list[np.ndarray] | list[None]:
+        """The cell of each frame, Angstrom."""
         if not self.periodic:
             if cells is not None:
                 raise FfptError("this teacher is of a molecule in vacuum: its frames have no cells")
             return [None] * n_frames
         cells = self.atoms.cell.array if cells is None else np.asarray(cells, dtype=float)
-        return list(np.broadcast_to(cells / NANOMETRE, (n_frames, 3, 3)))
+        return list(np.broadcast_to(cells, (n_frames, 3, 3)))
 
     def energies_and_forces(
         self, positions: np.ndarray, cells: np.ndarray | None = None
@@ -144,22 +136,15 @@ class Teacher(Potential):
                 names the frame.
         """
         positions = self._checked(positions)
-        boxes = self.boxes_of(cells, len(positions))
+        boxes, evaluator = self._checked_cells(cells, len(positions)), self._evaluator()
         energies = np.empty(len(positions))
         forces = np.empty_like(positions)
         for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
-            energies[index], forces[index] = self.single_point(frame, box)
+            energies[index], forces[index] = evaluator.single_point(frame, box)
         bad = np.flatnonzero(~(np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))))
         if len(bad):
             raise FfptError(f"frame {bad[0]}: the energy or a force of {self.level} is not finite: atoms at one place")
         return energies, forces
-
-    def single_point(self, frame: np.ndarray, box: np.ndarray | None) -> tuple[float, np.ndarray]:
-        """Energy (eV) and (n_atoms, 3) forces (eV/Angstrom) of a frame (Angstrom), in a cell (nm) of a box."""
-        state = self._state(frame / NANOMETRE, box, energy=True, forces=True)
-        # _value skips the unit machinery, which costs more than the force field; both are in OpenMM's own units.
-        energy, forces = state.getPotentialEnergy()._value, state.getForces(asNumpy=True)._value
-        return energy * KJ_PER_MOL, forces * KJ_PER_MOL_NM
 
     def check(
         self, numbers: Sequence[int] | np.ndarray, pbc: Periodicity = ISOLATED, *, needs_virial: bool = False
@@ -182,10 +167,10 @@ class Teacher(Potential):
 
     def evaluator(
         self, numbers: Sequence[int] | np.ndarray, pbc: Periodicity = ISOLATED, copies: int = 1
-    ) -> TeacherEvaluator:
+    ) -> SystemEvaluator:
         """The force field, asked for one copy after the other. Raises FfptError as check."""
         self.check(numbers, pbc)
-        return TeacherEvaluator(self, copies)
+        return self._evaluator(copies)
 
     def openmm_system(self, topology: Topology) -> openmm.System:
         """A copy of its System, for dynamics. Raises FfptError as check for the atoms of the topology."""
@@ -214,12 +199,12 @@ class Teacher(Potential):
         Raises:
             FfptError: positions of another shape, or not finite.
         """
-        positions = self._checked(positions) / NANOMETRE
-        boxes = self.boxes_of(None, len(positions))
+        positions = self._checked(positions)
+        boxes, evaluator = self._checked_cells(None, len(positions)), self._evaluator()
         terms = {name: np.empty(len(positions)) for name in TERMS}
         for index, (frame, box) in enumerate(zip(positions, boxes, strict=True)):
             for name, group in TERMS.items():
-                state = self._state(frame, box, energy=True, groups={group})
+                state = evaluator.state(frame, box, energy=True, groups={group})
                 terms[name][index] = state.getPotentialEnergy()._value * KJ_PER_MOL
         return terms
 
@@ -272,34 +257,6 @@ class Teacher(Potential):
     def __reduce__(self) -> tuple[Any, ...]:
         # OpenMM objects cross to worker processes as XML.
         return _restored, (to_xml(self.system), self.topology, self.atoms, self.level, self.provenance)
-
-
-class TeacherEvaluator:
-    """A teacher for copies of its atoms, which share its cell.
-
-    Args:
-        teacher: the force field.
-        copies: number of copies.
-    """
-
-    def __init__(self, teacher: Teacher, copies: int = 1) -> None:
-        self.numbers = teacher.numbers
-        self._teacher = teacher
-        self._copies = copies
-
-    def __call__(self, positions: np.ndarray, cell: np.ndarray | None = None) -> Prediction:
-        """Evaluate. Arguments and result are those of ffpt_core.potentials.interface.Evaluator.
-
-        Raises:
-            FfptError: a cell that is thinner than twice the cutoff or not reduced, or one for a molecule in vacuum.
-        """
-        frames = np.reshape(positions, (self._copies, len(self.numbers), 3))
-        (box,) = self._teacher.boxes_of(cell, 1)
-        energies, forces = np.full(self._copies, np.nan), np.full(frames.shape, np.nan)
-        for index, frame in enumerate(frames):
-            if np.isfinite(frame).all():
-                energies[index], forces[index] = self._teacher.single_point(frame, box)
-        return Prediction(energies, forces.reshape(-1, 3), None)
 
 
 def _symbols(numbers: Sequence[int] | np.ndarray) -> str:

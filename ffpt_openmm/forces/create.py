@@ -14,7 +14,7 @@ from ffpt_core.export.torchscript import deployed, is_export, read_record
 from ffpt_core.potentials.fixed_atoms import ALL_PAIRS_UP_TO
 from ffpt_core.potentials.interface import Potential
 from ffpt_core.potentials.network_potential import NetworkPotential
-from ffpt_core.potentials.sources import open_potential
+from ffpt_core.potentials.sources import Source, open_potential
 from ffpt_openmm.forces.backends import choose_backend, torchforce
 from ffpt_openmm.forces.pythonforce import PotentialFunction
 from ffpt_openmm.forces.systems import HasSystem, bare_system, numbers_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def create_force(
-    potential: Potential | str | os.PathLike[str],
+    potential: Source,
     topology: Topology,
     *,
     backend: str = "auto",
@@ -90,7 +90,7 @@ def create_force(
 
 
 def create_system(
-    potential: Potential | str | os.PathLike[str],
+    potential: Source,
     topology: Topology,
     *,
     backend: str = "auto",
@@ -160,7 +160,7 @@ def replicate(topology: Topology, replicas: int) -> Topology:
     return copies
 
 
-def _is_export(potential: Potential | str | os.PathLike[str]) -> TypeGuard[str | os.PathLike[str]]:
+def _is_export(potential: Source) -> TypeGuard[str | os.PathLike[str]]:
     """Whether it is the file of an export for TorchForce, which holds a potential that only a TorchForce runs."""
     return isinstance(potential, str | os.PathLike) and is_export(potential)
 

@@ -6,7 +6,6 @@ OpenMM-ML finds the factory through the entry point "ffpt" of the group "openmmm
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
 
-from ffpt_core import NetworkPotential, load
 from ffpt_core.base.errors import FfptError
+from ffpt_core.potentials.interface import Potential
+from ffpt_core.potentials.network_potential import NetworkPotential
+from ffpt_core.potentials.sources import Source, open_potential
 from ffpt_openmm.forces.create import create_force
 
 if TYPE_CHECKING:
@@ -41,20 +42,20 @@ class FfptPotentialImpl(MLPotentialImpl):
 
     Args:
         name: "ffpt".
-        modelPath: file of a potential, or a NetworkPotential.
-        precision: "single" or "double"; None: that of the file.
+        modelPath: a potential, or anything that open_potential opens, such as the file of one or "tblite:GFN2-xTB".
+        precision: "single" or "double", of a network; None: that of the file.
         backend: "pythonforce", "torchforce" or "auto" (see create_force). PythonForce is the default, as for
             OpenMM-ML's own potentials: Systems with it can be copied and interpolated.
         device: PyTorch device of a PythonForce; None: CUDA where there is one.
 
     Raises:
-        FfptError: no modelPath, a file that is not a potential, an unknown precision.
+        FfptError: no modelPath, or one that is not a potential; an unknown precision.
     """
 
     def __init__(
         self,
         name: str,
-        modelPath: str | os.PathLike[str] | NetworkPotential | None = None,
+        modelPath: Source | None = None,
         precision: str | None = None,
         backend: str = "pythonforce",
         device: str | None = None,
@@ -65,7 +66,9 @@ class FfptPotentialImpl(MLPotentialImpl):
         self.precision = precision
         self.backend = backend
         self.potential = (
-            copy.deepcopy(modelPath) if isinstance(modelPath, NetworkPotential) else load(modelPath, device)
+            copy.deepcopy(modelPath)
+            if isinstance(modelPath, NetworkPotential)  # which may go on being trained
+            else open_potential(modelPath, device)
         )
 
     def addForces(
@@ -117,9 +120,11 @@ class FfptPotentialImpl(MLPotentialImpl):
         """False: the network sees neighbours within its cutoff only."""
         return False
 
-    def _with_precision(self, precision: str | None) -> NetworkPotential:
+    def _with_precision(self, precision: str | None) -> Potential:
         if precision is None:
             return self.potential
+        if not isinstance(self.potential, NetworkPotential):
+            raise FfptError("a precision is that of a network of ffpt, which this potential is not")
         if precision not in _PRECISIONS:
             raise FfptError(f"precision {precision!r} is neither {' nor '.join(map(repr, _PRECISIONS))}")
         return copy.deepcopy(self.potential).to(_PRECISIONS[precision])

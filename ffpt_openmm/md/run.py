@@ -19,7 +19,7 @@ from ffpt_core.base.files import atomic_path, atomic_write, read_json, write_jso
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.base.workers import available_cores
 from ffpt_core.potentials.interface import Potential
-from ffpt_core.potentials.sources import open_potential
+from ffpt_core.potentials.sources import Source, open_potential
 from ffpt_openmm.md.biasing import UNBIASED, Biasing
 from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.moving import resolved
@@ -67,7 +67,7 @@ class MDResult:
 
 
 def run_md(
-    potential: Potential | str | os.PathLike[str],
+    potential: Source,
     topology: Topology,
     folder: str | os.PathLike[str],
     settings: MDSettings,
@@ -157,9 +157,9 @@ def _ignore(steps: int) -> None:
     """Where no bar is shown."""
 
 
-def _source(potential: Potential | str | os.PathLike[str]) -> str:
+def _source(potential: Source) -> str:
     """A word on where a potential comes from."""
-    return f"a {type(potential).__name__}" if isinstance(potential, Potential) else os.fspath(potential)
+    return os.fspath(potential) if isinstance(potential, str | os.PathLike) else f"a {type(potential).__name__}"
 
 
 def _default_jobs(potential: Potential, settings: MDSettings) -> int:

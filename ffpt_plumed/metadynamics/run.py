@@ -20,6 +20,7 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, fingerprint, read_json
 from ffpt_core.base.units import NANOMETRE, PICOSECOND
 from ffpt_core.potentials.interface import Potential
+from ffpt_core.potentials.sources import Source
 from ffpt_openmm.md.biasing import Biasing
 from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.replicas import Replicas
@@ -191,7 +192,7 @@ class PlumedBiasing(Biasing):
 
 
 def run_metad(
-    potential: Potential | str | os.PathLike[str],
+    potential: Source,
     script: str | PlumedInput,
     structure: Atoms,
     folder: str | os.PathLike[str],
