@@ -28,12 +28,13 @@ from ffpt_core.base.figures import legend_above, new_figure, save_figure
 from ffpt_core.base.files import write_json
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.potentials.newtonnet.network import NewtonNet
+from ffpt_openmm import topology_of
 from ffpt_openmm.md.replicas import Ensemble, Replicas
 from ffpt_openmm.md.settings import MDSettings
 from ffpt_plumed import reaction
 from ffpt_plumed.kernel.library import has_kernel
 from ffpt_plumed.metadynamics.replicas import AseEnsemble, BiasedEnsemble
-from ffpt_plumed.metadynamics.run import METAD_SETTINGS, topology_of
+from ffpt_plumed.metadynamics.run import METAD_SETTINGS
 from ffpt_plumed.reactions.inputs import plumed_input
 from ffpt_plumed.text.plumed_input import PlumedInput
 

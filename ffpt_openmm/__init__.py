@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ffpt_openmm.forces.create import create_force, create_system, replicate
+    from ffpt_openmm.forces.system_potential import SystemPotential
+    from ffpt_openmm.forces.systems import topology_of
     from ffpt_openmm.md.guard import StabilityReporter, UnphysicalFrameError
     from ffpt_openmm.md.run import MDResult, run_md
     from ffpt_openmm.md.settings import MDSettings
@@ -21,22 +23,26 @@ _HOMES = {
     "MDResult": "md.run",
     "MDSettings": "md.settings",
     "StabilityReporter": "md.guard",
+    "SystemPotential": "forces.system_potential",
     "UnphysicalFrameError": "md.guard",
     "create_force": "forces.create",
     "create_system": "forces.create",
     "replicate": "forces.create",
     "run_md": "md.run",
+    "topology_of": "forces.systems",
 }
 
 __all__ = [
     "MDResult",
     "MDSettings",
     "StabilityReporter",
+    "SystemPotential",
     "UnphysicalFrameError",
     "create_force",
     "create_system",
     "replicate",
     "run_md",
+    "topology_of",
 ]
 
 

@@ -13,9 +13,8 @@ from ase import Atoms
 from openmm import app, unit
 
 from ffpt_core.base.units import NANOMETRE
-from ffpt_openmm import create_system
+from ffpt_openmm import create_system, topology_of
 from ffpt_plumed import PlumedForce
-from ffpt_plumed.metadynamics.run import topology_of
 from ffpt_plumed.native import add_bias
 
 parser = argparse.ArgumentParser()

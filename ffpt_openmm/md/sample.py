@@ -32,8 +32,7 @@ from ffpt_core.sampling.labelling import Job, label
 from ffpt_core.structure.graph import find_bonds
 from ffpt_core.structure.read import read_geometry
 from ffpt_core.structure.trajectory_files import load_trajectory
-from ffpt_core.teachers.systems import import_openmm
-from ffpt_core.teachers.topology import build_topology
+from ffpt_openmm.forces.systems import topology_of
 from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.run import MDResult, run_md
 from ffpt_openmm.md.settings import MDSettings
@@ -159,7 +158,7 @@ def sample(
     output = Path(output)
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
-    topology = topology_of(structure) if topology is None else topology
+    topology = topology_of(structure, find_bonds(structure)) if topology is None else topology
     folders = [Path(f"{output.with_suffix('')}.runs") / f"{value:g}K" for value in settings.temperatures]
     sampled = []
     for place, folder in enumerate(folders):
@@ -169,20 +168,6 @@ def sample(
     labelled.save(output)
     write_json(output.with_suffix(".json"), _record(settings, sampled, folders, labelled))
     return labelled, sampled
-
-
-def topology_of(atoms: Atoms) -> Topology:
-    """The topology of a structure: one residue, bonds by distances, and its box where it is periodic.
-
-    Raises:
-        FfptError: a cell that is periodic along some of its vectors only.
-    """
-    made = build_topology(list(atoms.symbols), [(int(i), int(j)) for i, j in find_bonds(atoms)])
-    if atoms.pbc.any():
-        if not atoms.pbc.all():
-            raise FfptError("a box is periodic along all its vectors here, or along none")
-        made.setPeriodicBoxVectors(atoms.cell.array / NANOMETRE * import_openmm().unit.nanometer)
-    return made
 
 
 def _at_temperature(

@@ -21,6 +21,7 @@ from ffpt_core.base.files import atomic_write, fingerprint, read_json
 from ffpt_core.base.units import NANOMETRE, PICOSECOND
 from ffpt_core.potentials.interface import Potential
 from ffpt_core.potentials.sources import Source
+from ffpt_openmm.forces.systems import topology_of
 from ffpt_openmm.md.biasing import Biasing
 from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.replicas import Replicas
@@ -247,19 +248,6 @@ def run_metad(
         progress=progress,
         biasing=biasing,
     )
-
-
-def topology_of(atoms: Atoms) -> Topology:
-    """An OpenMM topology of atoms in order, without bonds, in one residue; its box is that of a periodic cell."""
-    from openmm import app, unit
-
-    topology = app.Topology()
-    residue = topology.addResidue("MOL", topology.addChain())
-    for index, symbol in enumerate(atoms.get_chemical_symbols()):
-        topology.addAtom(f"{symbol}{index + 1}", app.Element.getBySymbol(symbol), residue)
-    if atoms.pbc.any():
-        topology.setPeriodicBoxVectors(np.array(atoms.cell) / NANOMETRE * unit.nanometer)
-    return topology
 
 
 def _chosen(bias: str, engine: str, folder: RunFolder) -> str:

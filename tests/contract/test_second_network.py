@@ -125,7 +125,7 @@ def test_it_moves_atoms_in_ase_and_openmm(folder, tmp_path) -> None:
     settings = MDSettings(
         temperature=30, length=0.02, interval=5, log_interval=5, checkpoint_interval=0.01, minimize=False, replicas=2
     )
-    from ffpt_openmm.md.run import topology_of
+    from ffpt_openmm import topology_of
 
     result = run_md(potential, topology_of(atoms), tmp_path / "md", settings, structure=atoms, jobs=1)
     assert {outcome.steps for outcome in result.outcomes} == {40}

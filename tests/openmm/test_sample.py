@@ -12,8 +12,10 @@ from ffpt_core.analysis.blocks import statistical_inefficiency
 from ffpt_core.base.errors import FfptError, FfptWarning
 from ffpt_core.base.units import BOLTZMANN
 from ffpt_core.datasets import Dataset
+from ffpt_core.structure.graph import find_bonds
 from ffpt_core.teachers import Teacher, built_in
-from ffpt_openmm.md.sample import SampleSettings, sample, topology_of
+from ffpt_openmm import topology_of
+from ffpt_openmm.md.sample import SampleSettings, sample
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_only_the_physical_part_counts(water: Teacher, tmp_path: Path) -> None:
 
 
 def test_a_topology_from_a_structure(water: Teacher) -> None:
-    topology = topology_of(water.atoms)
+    topology = topology_of(water.atoms, find_bonds(water.atoms))
     assert [(first.index, second.index) for first, second in topology.bonds()] == [(0, 1), (0, 2)]
     assert topology.getPeriodicBoxVectors() is None
     boxed = water.atoms.copy()

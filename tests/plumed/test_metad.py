@@ -23,10 +23,10 @@ from ffpt_core import FfptError, NetworkPotential
 from ffpt_core.base.files import read_json
 from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
 from ffpt_core.teachers import load_teacher
-from ffpt_openmm import run_md
+from ffpt_openmm import run_md, topology_of
 from ffpt_plumed import reaction
 from ffpt_plumed.metadynamics import bias as biases
-from ffpt_plumed.metadynamics.run import METAD_SETTINGS, run_metad, topology_of
+from ffpt_plumed.metadynamics.run import METAD_SETTINGS, run_metad
 from ffpt_plumed.reactions.species import SpeciesCriterion
 from ffpt_plumed.text import plumed_input, script
 from ffpt_plumed.text.plumed_input import PlumedInput
