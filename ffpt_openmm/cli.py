@@ -135,9 +135,9 @@ def md(
     )
     loaded = None if teacher is None else load_teacher(teacher)
     opened = open_potential(potential)
-    given: Atoms | list[Atoms] | None = None if structure is None else read_geometry(structure)
-    atoms, geometry = _atoms(topology, loaded, opened, given)
-    given = geometry if given is None else given
+    start_here = None if structure is None else read_geometry(structure)
+    atoms, geometry = _atoms(topology, loaded, opened, start_here)
+    given: Atoms | list[Atoms] | None = geometry if start_here is None else start_here
     reference = None
     if start is not None:
         if structure is not None:

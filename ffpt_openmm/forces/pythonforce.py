@@ -66,8 +66,8 @@ class PotentialFunction:
         positions = state.getPositions(asNumpy=True)._value
         with self._one_at_a_time:
             asked, self._asked = self._asked, None
-            known = asked is not None and asked.is_of(positions, box)
-            last = self._last = asked if known else self._new(positions, box)  # type: ignore[assignment]
+            last = asked if asked is not None and asked.is_of(positions, box) else self._new(positions, box)
+            self._last = last
         return float(last.energies.sum()), last.forces
 
     def energies(self, positions: np.ndarray, box: np.ndarray | None) -> np.ndarray:

@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from ffpt_core import FfptError
 from ffpt_core.analysis import StabilityCriterion
 from ffpt_core.base.files import read_json
+from ffpt_core.cli.spellings import of_today
 from ffpt_openmm import MDSettings, StabilityReporter, UnphysicalFrameError, cli, run_md
 from ffpt_openmm.forces import backends
 from ffpt_openmm.md.folder import RunFolder
@@ -308,7 +309,7 @@ def test_reporter_in_a_script(tmp_path, teacher, kind, platform) -> None:
 def _invoke(*arguments: object):
     command = typer.Typer()
     command.command()(cli.md)
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(command, of_today(cli.md, [str(argument) for argument in arguments]))
 
 
 def test_command(tmp_path, weak_potential, teacher) -> None:

@@ -22,8 +22,10 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import read_json
 from ffpt_core.base.units import BOLTZMANN_KJ_PER_MOL, KJ_PER_MOL, KJ_PER_MOL_NM
 from ffpt_core.cli.main import make_app
+from ffpt_core.cli.spellings import of_today
 from ffpt_core.teachers import water
 from ffpt_openmm import MDSettings, create_system, run_md
+from ffpt_openmm.cli import md
 from ffpt_openmm.forces.backends import load_torchforce
 from ffpt_openmm.md.moving import resolved
 from ffpt_openmm.md.replicas import Ensemble
@@ -249,7 +251,7 @@ def test_the_command(tmp_path) -> None:
              "--platform", "Reference"]  # fmt: skip
 
     def invoke(*arguments):
-        return CliRunner().invoke(make_app(), ["md", *map(str, arguments), *quick])
+        return CliRunner().invoke(make_app(), ["md", *of_today(md, [*map(str, arguments), *quick])])
 
     done = invoke(tmp_path / "model.pt", "--topology", tmp_path / "box.pdb", "--no-minimize", "-o", tmp_path / "nvt")
     assert done.exit_code == 0, done.exception
