@@ -38,7 +38,7 @@ class Numbers:
 
     def holes(self, name: str) -> str:
         """Such as "3 of 24" scans of a potential."""
-        counts = next(audit for audit in self.json("scans/audit.json") if audit["label"] == name)["counts"]
+        counts = next(audit for audit in self.json("audit/audit.json") if audit["label"] == name)["counts"]
         found, scans = (sum(counts[kind][what] for kind in ("bond", "angle")) for what in ("holes", "scans"))
         return f"{found} of {scans}"
 
