@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from ffpt_core.base.registry import Registry
+from ffpt_core.base.units import MILLI
 
 Cell: TypeAlias = str | int | float | None
 """Of a table; None is a dash."""
@@ -86,7 +87,7 @@ def in_order(results: list[Result]) -> list[Result]:
 
 def milli(value: float | None) -> str | None:
     """A thousandth's worth: an error in eV as meV, with one decimal."""
-    return None if value is None else f"{1000.0 * value:.1f}"
+    return None if value is None else f"{value / MILLI:.1f}"
 
 
 def decimals(value: float | None, digits: int = 2) -> str | None:

@@ -3,7 +3,7 @@
 OpenMM and PLUMED work in nm, kJ/mol and ps; multiply by a factor here to enter ffpt_core.
 All values derive from ASE's constants (CODATA 2014, its default), but BOLTZMANN_KJ_PER_MOL, which is OpenMM's and
 PLUMED's own. Times are counted in fs where a user gives a time step, in ps where one gives a length; ASE's own unit of
-time is not used.
+time only where ASE integrates.
 """
 
 from __future__ import annotations
@@ -44,11 +44,14 @@ NANOSECOND: float = 1000.0
 DAY: float = 86400.0
 """1 day in s."""
 
+AKMA: float = 0.04888821
+"""CHARMM's unit of time, in which DCD files count, in ps: with the digits that OpenMM writes with."""
+
+ASE_FEMTOSECOND: float = _ase.fs
+"""1 fs in ASE's own unit of time, Angstrom sqrt(amu/eV)."""
+
 MILLI: float = 1e-3
 """1 meV in eV, 1 mPa s in Pa s."""
-
-BAR: float = _ase.bar
-"""1 bar in eV/Angstrom^3."""
 
 GRAM_PER_CUBIC_CENTIMETRE: float = 1e-27 / _ase._amu
 """1 g/cm^3 in amu/Angstrom^3."""

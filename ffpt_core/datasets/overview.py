@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,7 @@ from ase.formula import Formula
 from ffpt_core.datasets.dataset import Dataset
 from ffpt_core.datasets.shifts import compositions
 from ffpt_core.datasets.splits import first_of_repeats
-
-UNITS: Mapping[str, str] = {"energies": "eV", "forces": "eV/Angstrom", "positions": "Angstrom"}
+from ffpt_core.datasets.storage import UNITS
 
 
 @dataclass(frozen=True)

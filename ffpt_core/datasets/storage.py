@@ -37,6 +37,8 @@ from ffpt_core.datasets.validation import given_away
 FORMAT = "ffpt-dataset"
 VERSION = 1
 UNITS = {"positions": "Angstrom", "energies": "eV", "forces": "eV/Angstrom", "cells": "Angstrom"}
+"""Of the fields of a data set."""
+
 STORED_KEYS = ("record", "numbers", "n_atoms", "positions", "energies", "forces", "cells", "pbc")
 GROUP_PREFIX = "group_"
 PRECISIONS = ("float64", "float32")

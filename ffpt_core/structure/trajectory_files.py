@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.units import AKMA, NANOMETRE
 from ffpt_core.structure.trajectory_ends import check_end
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ _HOLD_TIMES = (".xtc", ".trr", ".dtr", ".stk")
 
 _MAY_HOLD_TIMES = (".h5", ".hdf5", ".nc", ".ncdf", ".netcdf", ".gro")
 """Suffixes of files in which frames may have times. mdtraj numbers the frames of those that do not, and of others."""
-
-_AKMA = 0.04888821
-"""Picoseconds in CHARMM's unit of time, which DCD files count in (the value that OpenMM writes with)."""
 
 
 def load_trajectory(
@@ -164,9 +161,9 @@ def dcd_times(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:
         raise FfptError(f"{path} is not a DCD file")
     order = "<" if struct.unpack("<i", header[:4])[0] == 84 else ">"
     first, interval = struct.unpack(f"{order}2i", header[12:20])
-    step = struct.unpack(f"{order}f", header[44:48])[0] * _AKMA
+    step = struct.unpack(f"{order}f", header[44:48])[0] * AKMA
     # Writers that do not know the times leave a step of zero or of one unit, and frames one step apart from zero.
-    if step <= 0 or interval < 1 or (first == 0 and np.isclose(step, _AKMA)):
+    if step <= 0 or interval < 1 or (first == 0 and np.isclose(step, AKMA)):
         raise _without_times(Path(path))
     return (first + interval * np.arange(n_frames)) * step
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ffpt_core.base.files import read_json
 from ffpt_core.base.results import percent, with_sign_of_angstrom
+from ffpt_core.base.units import MILLI
 from ffpt_core.studies.study import FINETUNED, FOLDERS, SCRATCH
 
 
@@ -34,7 +35,7 @@ class Numbers:
 
     def mae(self, name: str, label: str = "force") -> str:
         """Error of a potential on test frames in meV, or meV/Angstrom."""
-        return f"{1000 * self.json(f'{FOLDERS[name]}/result.json')['test'][f'{label}_mae']:.1f}"
+        return f"{self.json(f'{FOLDERS[name]}/result.json')['test'][f'{label}_mae'] / MILLI:.1f}"
 
     def holes(self, name: str) -> str:
         """Such as "3 of 24" scans of a potential."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import console, progress_bar
+from ffpt_core.base.results import milli
 
 
 class Watcher:
@@ -46,7 +47,7 @@ class Lines(Watcher):
     def epoch(self, row: Mapping[str, float]) -> None:
         console.print(
             f"{self._name}: epoch {row['epoch']} of {self._epochs}: loss {row['train_loss']:.4g}, validation "
-            f"energy MAE {1000 * row['energy_mae']:.1f} meV, force MAE {1000 * row['force_mae']:.1f} meV/Å, "
+            f"energy MAE {milli(row['energy_mae'])} meV, force MAE {milli(row['force_mae'])} meV/Å, "
             f"learning rate {row['learning_rate']:.2g}, {row['seconds']:.1f} s",
             soft_wrap=True,
             highlight=False,

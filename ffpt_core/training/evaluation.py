@@ -11,6 +11,7 @@ import torch
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.progress import progress_bar
+from ffpt_core.base.results import milli
 from ffpt_core.datasets import Dataset
 from ffpt_core.potentials.backends import AUTO, choose_backend
 from ffpt_core.potentials.interface import Evaluator, Potential
@@ -41,9 +42,9 @@ class Errors:
         """One line for people: mean absolute errors in meV."""
         parts = []
         if self.energy_mae is not None:
-            parts.append(f"energy MAE {1000 * self.energy_mae:.1f} meV")
+            parts.append(f"energy MAE {milli(self.energy_mae)} meV")
         if self.force_mae is not None:
-            parts.append(f"force MAE {1000 * self.force_mae:.1f} meV/Å")
+            parts.append(f"force MAE {milli(self.force_mae)} meV/Å")
         return ", ".join(parts) + f" ({self.frames} frames)"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffpt_core.base import figures
+from ffpt_core.base.units import MILLI
 from ffpt_core.datasets import Dataset
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ def plot_learning_curve(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
     figure, panels = figures.new_figure(1, 3, width=3.1)
     colours = figures.colours(histories)
     columns = (
-        ("force_mae", 1000.0, "Force MAE (meV/Å)"),
-        ("energy_mae", 1000.0, "Energy MAE (meV)"),
+        ("force_mae", MILLI, "Force MAE (meV/Å)"),
+        ("energy_mae", MILLI, "Energy MAE (meV)"),
         ("learning_rate", 1.0, "Learning rate"),
     )
-    for panel, (column, factor, label) in zip(panels, columns, strict=True):
+    for panel, (column, unit, label) in zip(panels, columns, strict=True):
         for name, history in histories.items():
-            values = np.array([factor * row[column] for row in history])
+            values = np.array([row[column] / unit for row in history])
             # A label that the data lack has no error: a zero that a logarithmic axis cannot show.
             shown = np.where(values > 0, values, np.nan)
             panel.plot([row["epoch"] for row in history], shown, label=name, color=colours[name])
@@ -68,9 +69,9 @@ def plot_parity(dataset: Dataset, predictions: Mapping[str, tuple[np.ndarray, np
         }
         if dataset.energies is not None:
             relative = dataset.energies - dataset.energies.min()
-            left.plot(relative, 1000 * (energies - dataset.energies), markersize=2.5, alpha=0.6, label=name, **dots)
+            left.plot(relative, (energies - dataset.energies) / MILLI, markersize=2.5, alpha=0.6, label=name, **dots)
         if dataset.forces is not None:
-            error = 1000 * (forces - dataset.forces).ravel()
+            error = (forces - dataset.forces).ravel() / MILLI
             right.plot(dataset.forces.ravel(), error, markersize=1.5, alpha=0.3, label=name, **dots)
     left.set(xlabel="Label energy above the lowest (eV)", ylabel="Energy error (meV)")
     right.set(xlabel="Label force component (eV/Å)", ylabel="Force error (meV/Å)")

@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ase.units import kB
-
 from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import BOLTZMANN
 from ffpt_plumed.kernel.library import find_kernel, new_plumed
 from ffpt_plumed.kernel.plumed import message_of
 from ffpt_plumed.text.plumed_input import PlumedInput
@@ -62,7 +61,7 @@ def plumed_calculator(
     new_plumed().finalize()  # says what is missing
     os.environ.setdefault("PLUMED_KERNEL", str(find_kernel()))  # where ASE's calculator looks
     with one_line_errors(len(atoms)):
-        return Plumed(calculator, list(lines), timestep, atoms, kT=kB * temperature, log=log, restart=restart)
+        return Plumed(calculator, list(lines), timestep, atoms, kT=BOLTZMANN * temperature, log=log, restart=restart)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE, PICOSECOND
+from ffpt_core.base.units import ASE_FEMTOSECOND, KJ_PER_MOL, NANOMETRE, PICOSECOND
 from ffpt_core.potentials.ase import PotentialCalculator
 from ffpt_core.potentials.interface import Potential
 from ffpt_openmm.md.moving import WatchedPotential
@@ -125,7 +125,6 @@ class AseEnsemble(Replicas):
         starts: Sequence[Atoms],
         state: bytes,
     ) -> None:
-        from ase import units
         from ase.md.langevin import Langevin
 
         super().__init__(potential, topology, settings, starts, (0,))
@@ -135,7 +134,7 @@ class AseEnsemble(Replicas):
         self._calculator = PotentialCalculator(self._watched)
         self._folder = folder.resolve()
         self._outputs = script.outputs
-        self._picosecond = PICOSECOND * units.fs
+        self._picosecond = PICOSECOND * ASE_FEMTOSECOND
         self._atoms = starts[0].copy()
         self._atoms.set_masses(self._masses)
         if saved is not None:
@@ -146,7 +145,7 @@ class AseEnsemble(Replicas):
                 self._calculator,
                 input_lines(script),
                 self._atoms,
-                timestep=settings.timestep * units.fs,
+                timestep=settings.timestep * ASE_FEMTOSECOND,
                 temperature=settings.temperature,
                 restart=saved is not None,
                 log=LOG,
@@ -155,7 +154,7 @@ class AseEnsemble(Replicas):
         self._noise = np.random.default_rng(settings.noise_seed(self.replicas))
         self._dynamics = Langevin(
             self._atoms,
-            settings.timestep * units.fs,
+            settings.timestep * ASE_FEMTOSECOND,
             temperature_K=settings.temperature,
             friction=settings.friction / self._picosecond,
             fixcm=False,

@@ -17,7 +17,8 @@ from functools import lru_cache
 from itertools import permutations
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.teachers.gaff.parameters import KILOCALORIE, Entry, gaff_dat, read_entry
+from ffpt_core.base.units import CALORIE
+from ffpt_core.teachers.gaff.parameters import Entry, gaff_dat, read_entry
 
 _IMPROPER_BLOCK = 4
 """Blocks of a parameter file, parted by blank lines: atom types, bonds, angles, dihedrals, impropers."""
@@ -112,5 +113,5 @@ def improper_torsions(
             entry, (first, second, last) = matched
             k, phase, periodicity = entry.values
             atoms = (first, second, centre, last)
-            found.append(Improper(atoms, abs(round(periodicity)), math.radians(phase), k * KILOCALORIE))
+            found.append(Improper(atoms, abs(round(periodicity)), math.radians(phase), k * CALORIE))
     return found

@@ -19,12 +19,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.base.units import KCAL_PER_MOL, KJ_PER_MOL, NANOMETRE
+from ffpt_core.base.units import CALORIE, NANOMETRE
 
 LEVEL = "GAFF-2.11"
-
-KILOCALORIE = KCAL_PER_MOL / KJ_PER_MOL
-"""kJ: the 4.184 of Amber and OpenMM."""
 
 _SECTIONS = {
     "MASS": "mass",
@@ -178,8 +175,8 @@ def _attributes(entry: Entry) -> str:
     k, centre = entry.values
     names = " ".join(f'class{number}="{name}"' for number, name in enumerate(entry.classes, 1))
     if entry.kind == "bond":
-        return f'{names} length="{centre / NANOMETRE!r}" k="{2 * k * KILOCALORIE * NANOMETRE**2!r}"'
-    return f'{names} angle="{math.radians(centre)!r}" k="{2 * k * KILOCALORIE!r}"'
+        return f'{names} length="{centre / NANOMETRE!r}" k="{2 * k * CALORIE * NANOMETRE**2!r}"'
+    return f'{names} angle="{math.radians(centre)!r}" k="{2 * k * CALORIE!r}"'
 
 
 def _propers(entries: list[Entry]) -> str:
@@ -188,7 +185,7 @@ def _propers(entries: list[Entry]) -> str:
     for entry in entries:
         divider, k, phase, periodicity = entry.values
         # A negative periodicity only says that another line follows.
-        term = (k / divider * KILOCALORIE, math.radians(phase), abs(round(periodicity)))
+        term = (k / divider * CALORIE, math.radians(phase), abs(round(periodicity)))
         groups.setdefault(entry.classes, []).append(term)
     lines = []
     for classes, terms in groups.items():
