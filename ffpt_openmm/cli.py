@@ -174,10 +174,13 @@ def _atoms(
 def _show(result: MDResult) -> None:
     from rich.table import Table
 
+    from ffpt_core.base.units import DAY, NANOSECOND, PICOSECOND
+
+    nanoseconds = result.settings.timestep / PICOSECOND / NANOSECOND
     table = Table("replica", "outcome", "time (ps)", "steps/s", "ns/day", "reason")
     for index, outcome in enumerate(result.outcomes):
         speed = outcome.steps_per_second
-        per_day = None if speed is None else speed * result.settings.timestep * 86400e-6
+        per_day = None if speed is None else speed * nanoseconds * DAY
         style = "green" if outcome.status == "finished" else "yellow"
         table.add_row(
             str(index),

@@ -12,7 +12,7 @@ from ffpt_core.analysis.blocks import jackknife_error
 from ffpt_core.base import figures
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.results import Cell, Result, Table, decimals
-from ffpt_core.structure.distances import DistanceDistribution, distance_distribution  # noqa: F401
+from ffpt_core.structure.distances import DistanceDistribution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

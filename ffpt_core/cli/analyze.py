@@ -128,10 +128,11 @@ def h_of_r(
     """
     from ffpt_core.analysis.registry import write_analysis
     from ffpt_core.analysis.runs import has_begun, physical_trajectories
-    from ffpt_core.analysis.structure import H_OF_R, distance_distribution, distribution_error, plot_distances
+    from ffpt_core.analysis.structure import H_OF_R, distribution_error, plot_distances
     from ffpt_core.base.errors import FfptError
     from ffpt_core.base.progress import console
     from ffpt_core.cli.arguments import labelled
+    from ffpt_core.structure.distances import distance_distribution
 
     name, source = labelled(reference)
     name = f"{name} (reference)"

@@ -43,7 +43,7 @@ def audit(
     from ffpt_core.analysis.audit import audit_potentials, plot_audits
     from ffpt_core.analysis.audit_scans import KINDS, audit_scans
     from ffpt_core.analysis.molecule import molecule_of
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
     from ffpt_core.base.files import write_json
     from ffpt_core.base.progress import progress_bar
     from ffpt_core.cli.arguments import labelled, labelled_once

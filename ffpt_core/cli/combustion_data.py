@@ -59,7 +59,7 @@ def combustion(
     folder = _downloaded(reactions, sources) if folder is None else folder
     dataset, reading = read_combustion(folder, reactions, sources, left_out, keep_repeats)
     dataset.save(output)
-    record = {
+    record: dict[str, Any] = {
         "folder": folder, "reactions": reactions, "sources": sources, "without": left_out,
         "frames": len(dataset), "fingerprint": dataset.fingerprint, "level": dataset.level,
         "frames_read": reading.frames, "corrections": reading.corrections, "repeats": reading.repeats,

@@ -57,7 +57,7 @@ def evaluate(
       ffpt evaluate finetuned/potential.pt --data h2.npz --split split.json --by reaction --by source -o errors/
       ffpt evaluate tblite:GFN2-xTB --data dft.xyz --energy-key dft_energy --forces-key dft_forces -o errors/
     """
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
     from ffpt_core.base.files import write_json
     from ffpt_core.cli.arguments import labelled_once
     from ffpt_core.datasets import read
@@ -118,11 +118,13 @@ def _table(group: str, rows: dict[str, dict[str, Errors]]) -> Table:
     """A table of errors: a row per potential and, where there is a group, per label."""
     from rich.table import Table
 
+    from ffpt_core.base.results import milli
+
     first = [group, "frames"] if group else []
     table = Table("potential", *first, "energy MAE (meV)", "energy RMSE", "force MAE (meV/Å)", "force RMSE")
     for name, by_label in rows.items():
         for label, row in by_label.items():
             values = (row.energy_mae, row.energy_rmse, row.force_mae, row.force_rmse)
-            shown = ["-" if value is None else f"{1000 * value:.1f}" for value in values]
+            shown = (milli(value) or "-" for value in values)
             table.add_row(name, *([label, f"{row.frames:,}"] if group else []), *shown)
     return table

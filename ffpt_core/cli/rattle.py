@@ -54,7 +54,7 @@ def rattle(
       ffpt rattle aspirin/ -o aspirin-gaff.npz --temperature 800 --sigma-min 0 --sigma 0.2
       ffpt rattle H O H2 O2 OH H2O HO2 H2O2 -o combustion-qforce.npz --weight H=1 --weight H2O2=8
     """
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
     from ffpt_core.base.files import write_json
     from ffpt_core.sampling.mixtures import rattle_mixture
     from ffpt_core.sampling.rattle import rattle_and_label
@@ -133,7 +133,7 @@ def _several(loaded: dict[str, Any], dataset: Any, compare: Path | None) -> tupl
     """Statistics and picture of the frames of several teachers, by name; atoms have none."""
     from ffpt_core.sampling.mixtures import GROUP
     from ffpt_core.sampling.plots import plot_mixture
-    from ffpt_core.sampling.rattle import distance_distribution, energy_distribution, vibrational_degrees_of_freedom
+    from ffpt_core.sampling.rattle import energy_distribution, molecule_distances, vibrational_degrees_of_freedom
 
     if compare is not None:
         raise FfptError("--compare goes with the frames of one teacher")
@@ -144,7 +144,7 @@ def _several(loaded: dict[str, Any], dataset: Any, compare: Path | None) -> tupl
             part = dataset[dataset.groups[GROUP] == name]
             minimum = float(teacher.energies_and_forces(teacher.atoms.positions[None])[0][0])
             energies[name] = energy_distribution(part.energies, minimum, n_vib)
-            distances[name] = distance_distribution(part.positions.reshape(len(part), -1, 3), teacher.bonds)
+            distances[name] = molecule_distances(part.positions.reshape(len(part), -1, 3), teacher.bonds)
     counts = {name: int((dataset.groups[GROUP] == name).sum()) for name in loaded}
     record = {
         "frames_of": counts,
@@ -157,7 +157,7 @@ def _several(loaded: dict[str, Any], dataset: Any, compare: Path | None) -> tupl
 def _distributions(loaded: Any, dataset: Any, compare: Path | None, seed: int) -> tuple[Any, dict[str, Any]]:
     """Energies of dataset, and distances of dataset and of the frames to compare with, by label."""
     from ffpt_core.datasets import read
-    from ffpt_core.sampling.rattle import distance_distribution, energy_distribution, vibrational_degrees_of_freedom
+    from ffpt_core.sampling.rattle import energy_distribution, molecule_distances, vibrational_degrees_of_freedom
     from ffpt_core.sampling.trajectory import teacher_frames
 
     if compare is None:
@@ -170,7 +170,7 @@ def _distributions(loaded: Any, dataset: Any, compare: Path | None, seed: int) -
     minimum = float(loaded.energies_and_forces(loaded.atoms.positions[None])[0][0])
     n_vib = vibrational_degrees_of_freedom(loaded.atoms.positions)
     distributions = {
-        name: distance_distribution(frames.positions.reshape(shape), loaded.bonds)
+        name: molecule_distances(frames.positions.reshape(shape), loaded.bonds)
         for name, frames in (("rattled", dataset), (label, other))
     }
     return energy_distribution(dataset.energies, minimum, n_vib), distributions

@@ -91,7 +91,7 @@ def _audited_scans(atoms: Atoms, bonds: bool, angles: bool) -> list[Scan]:
 
 def _write_scans(results: Sequence[ScanResult], reference: str | None, output: Path) -> None:
     from ffpt_core.analysis.scan_energies import plot_scans
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
     from ffpt_core.base.files import write_json
 
     for result in results:
@@ -106,7 +106,7 @@ def _write_audits(results: Sequence[ScanResult], reference: str | None, output: 
     from ffpt_core.analysis.audit import find_holes, plot_audits
     from ffpt_core.analysis.audit_table import holes_table
     from ffpt_core.analysis.scan_energies import plot_scans
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
     from ffpt_core.base.files import write_json
 
     for kind in ("bond", "angle"):

@@ -30,7 +30,7 @@ class RunFiles:
 
     Attributes:
         path: the folder.
-        record: settings ("settings") and what became of each replica ("replicas"), JSON.
+        record: settings ("settings") and what became of each replica ("replicas", the fields of Outcome), JSON.
         topology: the atoms, PDB.
         reference: the geometry whose bond lengths the guard compares with, extended XYZ.
         start: the geometry that all replicas start from, or one for each, extended XYZ.
@@ -71,6 +71,25 @@ class RunFiles:
         if not (isinstance(record, dict) and record.get("replicas")):
             raise FfptError(f"{self.record} lists no replicas")
         return record
+
+
+@dataclass
+class Outcome:
+    """What became of a replica, as run.json keeps it.
+
+    Args:
+        status: "running" (or waiting, or interrupted), "finished" or "failed" (reached an unphysical frame).
+        time_ps: simulated, physical time.
+        steps: time steps taken.
+        reason: why it failed, or "".
+        steps_per_second: of this and earlier calls, or None. Replicas that share a Context take their steps together.
+    """
+
+    status: str = "running"
+    time_ps: float = 0.0
+    steps: int = 0
+    reason: str = ""
+    steps_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -215,7 +215,7 @@ class MoleculeDistances:
         return asdict(self)
 
 
-def distance_distribution(
+def molecule_distances(
     positions: np.ndarray, bonds: np.ndarray, maximum: float = 10.0, bin_width: float = 0.02
 ) -> MoleculeDistances:
     """Distributions of all pair distances and of bond lengths.

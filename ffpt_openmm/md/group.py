@@ -14,6 +14,7 @@ import numpy as np
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_write, read_json
 from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE, PICOSECOND
+from ffpt_core.datasets.run_folders import Outcome
 from ffpt_core.potentials.sources import saved_potential
 from ffpt_core.structure.graph import molecules
 from ffpt_core.structure.read import read_geometries, read_geometry
@@ -22,7 +23,7 @@ from ffpt_openmm.md.dcd import to_hdf5
 from ffpt_openmm.md.folder import RunFolder, criterion_of
 from ffpt_openmm.md.guard import Unphysical, is_about_nan, write_outcome
 from ffpt_openmm.md.replicas import Replicas
-from ffpt_openmm.md.settings import MDSettings, Outcome, settings_of
+from ffpt_openmm.md.settings import MDSettings, settings_of
 from ffpt_openmm.md.writer import ReplicaWriter
 
 _SLICE = 200

@@ -10,10 +10,10 @@ from itertools import pairwise
 import torch
 
 from ffpt_core.base.workers import open_executor, say
+from ffpt_core.datasets.run_folders import Outcome
 from ffpt_openmm.md.biasing import UNBIASED, Biasing
 from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.group import ReplicaGroup
-from ffpt_openmm.md.settings import Outcome
 
 ATOMS_AT_ONCE = 256
 """Atoms in a Context on a CPU: enough to make overhead small, and few enough that in PyTorch what passes between the

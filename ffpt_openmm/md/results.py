@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ffpt_core.base.results import Result, Table, with_sign_of_angstrom
+from ffpt_core.datasets.run_folders import FORMAT
 
 
 def md_table(record: Mapping[str, Any]) -> Table:
@@ -28,7 +29,7 @@ def md_table(record: Mapping[str, Any]) -> Table:
 
 def is_run(content: Any) -> bool:
     """Whether a JSON file is the record of a run; that of a biased one has its bias in it."""
-    return isinstance(content, dict) and content.get("format") == "ffpt-md"
+    return isinstance(content, dict) and content.get("format") == FORMAT
 
 
 MD = Result(

@@ -18,6 +18,7 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import atomic_path, atomic_write, read_json, write_json
 from ffpt_core.base.progress import progress_bar
 from ffpt_core.base.workers import available_cores
+from ffpt_core.datasets.run_folders import FORMAT, Outcome
 from ffpt_core.potentials.interface import Potential
 from ffpt_core.potentials.sources import Source, open_potential
 from ffpt_openmm.md.biasing import UNBIASED, Biasing
@@ -25,7 +26,7 @@ from ffpt_openmm.md.folder import RunFolder
 from ffpt_openmm.md.moving import resolved
 from ffpt_openmm.md.pool import ATOMS_AT_ONCE, grouped, run_groups
 from ffpt_openmm.md.relaxation import relax
-from ffpt_openmm.md.settings import FORMAT, FORMAT_VERSION, MDSettings, Outcome, check_continues
+from ffpt_openmm.md.settings import FORMAT_VERSION, MDSettings, check_continues
 from ffpt_openmm.md.starts import check_atoms, fingerprint_of, starts_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import PICOSECOND
+from ffpt_core.datasets.run_folders import FORMAT
 
-FORMAT = "ffpt-md"
 FORMAT_VERSION = 2
 
 TRAJECTORY_FORMATS: tuple[str, ...] = ("dcd", "h5")
@@ -136,25 +136,6 @@ class MDSettings:
         """
         words = np.random.SeedSequence(entropy=self.seed, spawn_key=(1, *replicas)).generate_state(1)
         return int(words[0] % (2**31 - 2)) + 1  # OpenMM takes 0 as "choose one"
-
-
-@dataclass
-class Outcome:
-    """What became of a replica.
-
-    Args:
-        status: "running" (or interrupted), "finished" or "failed": stopped by its guard.
-        time_ps: simulated, physical time.
-        steps: of it.
-        reason: why it failed, or "".
-        steps_per_second: of this and earlier calls, or None. Replicas that share a Context take their steps together.
-    """
-
-    status: str = "running"
-    time_ps: float = 0.0
-    steps: int = 0
-    reason: str = ""
-    steps_per_second: float | None = None
 
 
 def check_continues(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

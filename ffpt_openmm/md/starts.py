@@ -12,10 +12,10 @@ from ase import Atoms
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.files import fingerprint, read_json
 from ffpt_core.base.units import NANOMETRE, PICOSECOND
+from ffpt_core.datasets.run_folders import FORMAT, RunFiles, read_run
 from ffpt_core.structure.graph import find_bonds
 from ffpt_core.structure.periodic import make_whole
 from ffpt_core.structure.read import read_geometry
-from ffpt_openmm.md.folder import RunFolder
 
 if TYPE_CHECKING:
     from openmm.app import Topology
@@ -108,26 +108,19 @@ def frames_of_run(run: str | os.PathLike[str], every: float = 20.0) -> tuple[lis
     Raises:
         FfptError: not the folder of a run, no frame at these times, or a trajectory that cannot be read.
     """
-    import mdtraj
-
-    folder = RunFolder(run)
+    folder = RunFiles(run)
     record = read_json(folder.record) if folder.record.is_file() else None
-    if not isinstance(record, dict) or record.get("format") != "ffpt-md":
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise FfptError(f"{folder.path} is not the folder of a run of ffpt md")
     settings, reference = record["settings"], read_geometry(folder.reference)
     stride = round(PICOSECOND * every / settings["interval"])
     if stride < 1 or abs(stride * settings["interval"] - PICOSECOND * every) > 1e-6 * PICOSECOND * every:
         raise FfptError(f"{folder.path} has a frame each {settings['interval']:g} fs: {every:g} ps is between them")
     frames: list[Atoms] = []
-    for replica, outcome in enumerate(record["replicas"]):
-        if outcome["status"] == "failed":
+    for replica in read_run(folder.path):
+        if replica.status == "failed" or not replica.has_frames:
             continue
-        path = folder.trajectory(replica)
-        path = path if path.is_file() else path.with_suffix(".h5")
-        try:
-            loaded = mdtraj.load(str(path), top=str(folder.topology))[stride - 1 :: stride]
-        except (OSError, ValueError) as error:
-            raise FfptError(f"cannot read {path}: {error}") from error
+        loaded = replica.load(timed=False)[stride - 1 :: stride]
         for index, positions in enumerate(loaded.xyz):
             atoms = reference.copy()
             atoms.positions = positions.astype(float) * NANOMETRE

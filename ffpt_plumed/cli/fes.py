@@ -170,7 +170,7 @@ def _write_grids(output: Path, surface: Surface, suffix: str) -> None:
 def _draw(
     output: Path, surfaces: dict[str, Surface], references: dict[str, FreeEnergy | None], unit: str, within: float
 ) -> None:
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
     from ffpt_plumed.free_energy.plots import Drawing, drawings, enough_to_see, plot_convergence, plot_surfaces
 
     size, ceiling = _energy(unit), enough_to_see(surfaces.values(), within)

@@ -34,7 +34,7 @@ def species(
     Example:
       ffpt analyze species "from scratch=scratch/" tuned/ --reaction 9 -o analysis/
     """
-    from ffpt_core.analysis.style import save_figure
+    from ffpt_core.base.figures import save_figure
     from ffpt_core.base.files import to_json, write_json
     from ffpt_core.cli.runs import replicas_by_label
     from ffpt_plumed.reactions.results import species_table

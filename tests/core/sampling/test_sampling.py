@@ -14,8 +14,8 @@ from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import BOLTZMANN
 from ffpt_core.datasets import Dataset
 from ffpt_core.sampling.rattle import (
-    distance_distribution,
     energy_distribution,
+    molecule_distances,
     rattle,
     rattle_and_label,
     vibrational_degrees_of_freedom,
@@ -147,7 +147,7 @@ def test_vibrations() -> None:
 
 def test_distances_of_a_triangle() -> None:
     triangle = np.array([[[0.0, 0, 0], [3.0, 0, 0], [0, 4.0, 0]]]).repeat(5, axis=0)
-    found = distance_distribution(triangle, np.array([[0, 1]]), maximum=6.0, bin_width=0.5)
+    found = molecule_distances(triangle, np.array([[0, 1]]), maximum=6.0, bin_width=0.5)
     width = np.diff(found.edges)
     assert (found.pairs * width).sum() == pytest.approx(1.0)
     np.testing.assert_allclose((found.pairs * width)[[6, 8, 10]], 1 / 3)
@@ -158,8 +158,8 @@ def test_distances_of_a_triangle() -> None:
 
 def test_many_frames_are_the_same_in_blocks() -> None:
     positions = np.random.default_rng(0).standard_normal((4500, 40, 3))  # more distances than are held at once
-    whole = distance_distribution(positions, np.array([[0, 1]]))
-    parts = [distance_distribution(part, np.array([[0, 1]])) for part in np.split(positions, 3)]
+    whole = molecule_distances(positions, np.array([[0, 1]]))
+    parts = [molecule_distances(part, np.array([[0, 1]])) for part in np.split(positions, 3)]
     np.testing.assert_allclose(whole.pairs, np.mean([part.pairs for part in parts], axis=0), atol=1e-12)
     assert whole.shortest[0] == min(part.shortest[0] for part in parts)
 
