@@ -99,10 +99,13 @@ class _Replayed:
     Args:
         frames: where batches come from.
         pool: of torch.cuda.graph_pool_handle, or None without a GPU.
+
+    Attributes:
+        frames: as given.
     """
 
     def __init__(self, frames: ResidentFrames, pool: Any) -> None:
-        self._frames = frames
+        self.frames = frames
         self._pool = pool
         self._recordings: dict[Capacity, Recording] = {}
         device = frames.device
@@ -114,16 +117,21 @@ class _Replayed:
         """Whether all so far was replayed from graphs."""
         return all(recording.recorded for recording in self._recordings.values())
 
+    @property
+    def recordings(self) -> int:
+        """How many capacities have been met, each of which has a recording of its own."""
+        return len(self._recordings)
+
     def _batch(self, capacity: Capacity) -> PaddedBatch:
         """The next batch."""
-        return self._frames.gather(self._slots.index_select(0, self._at)[0], capacity)
+        return self.frames.gather(self._slots.index_select(0, self._at)[0], capacity)
 
-    def _start(self, frames: np.ndarray) -> list[Capacity]:
+    def begin(self, frames: np.ndarray) -> list[Capacity]:
         """Send the numbers of the frames of at most AT_ONCE_ON_GPU batches. Returns the capacity of each batch."""
-        slots = self._frames.slots(frames)
+        slots = self.frames.slots(frames)
         send(slots, self._slots)
         self._at.zero_()
-        return [self._frames.capacity(row) for row in slots]
+        return [self.frames.capacity(row) for row in slots]
 
     def step(self, capacity: Capacity) -> None:
         """What is recorded: the next batch, which must fit the capacity, and then _at."""
@@ -179,7 +187,7 @@ class ReplayedTraining(_Replayed):
             frames: (n,) frame numbers, divided into batches in their order.
             rates: learning rate of each step.
         """
-        sizes = self._start(frames)
+        sizes = self.begin(frames)
         send(np.asarray(rates, dtype=np.float32), self._rates)
         for size in sizes:
             self._replay(size)
@@ -217,8 +225,8 @@ class ReplayedValidation(_Replayed):
     def means(self, n_atoms: np.ndarray) -> dict[str, float]:
         """Over all frames, which have (n_frames,) so many atoms; names as ErrorSums has them."""
         self._sums.reset()
-        for part in chunks(np.arange(len(n_atoms)), AT_ONCE_ON_GPU * self._frames.batch_size):
-            for size in self._start(part):
+        for part in chunks(np.arange(len(n_atoms)), AT_ONCE_ON_GPU * self.frames.batch_size):
+            for size in self.begin(part):
                 self._replay(size)
         return self._sums.means(len(n_atoms), int(n_atoms.sum()))
 

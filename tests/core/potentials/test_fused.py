@@ -319,7 +319,7 @@ def test_gradients_do_not_depend_on_what_is_kept_of_the_evaluation(threads, monk
             fused(*other[:6])
 
     expected = gradients()
-    for between in (lambda: fused(*other[:6]), without_gradients, lambda: fused._network.load(weights)):
+    for between in (lambda: fused(*other[:6]), without_gradients, lambda: fused.network.load(weights)):
         assert all(map(torch.equal, gradients(between), expected))
     for limit in (0, 1_500_000, 3_000_000):  # none; one of two chunks of molecules; one of three boxes
         monkeypatch.setattr(network, "_RECORDED_BYTES", limit)

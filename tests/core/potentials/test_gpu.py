@@ -29,7 +29,7 @@ from ffpt_core.potentials.newtonnet.network import NewtonNet
 from ffpt_core.potentials.newtonnet.triton import evaluator, kernels
 from ffpt_core.potentials.newtonnet.triton.backend import TritonBackend
 from ffpt_core.potentials.newtonnet.triton.evaluator import TritonEvaluator
-from ffpt_core.potentials.newtonnet.triton.network import SEPARATE
+from ffpt_core.potentials.newtonnet.triton.network import SEPARATE, TritonNetwork
 from ffpt_core.potentials.newtonnet.triton.pair_list import PairList
 from ffpt_core.potentials.ordered_sums import why_no_triton
 from ffpt_core.structure.neighbours import half_list
@@ -103,11 +103,11 @@ def test_the_pair_list_follows_the_atoms() -> None:
         fresh = TritonEvaluator(potential, box.numbers, box.pbc)(positions, cell)
         for found, expected in zip(moving(positions, cell), fresh, strict=True):
             np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCES[potential.dtype][0])
-    assert 1 < moving._copies.builds < 4
-    capacity = moving._recorded.pairs.capacity
+    assert 1 < moving.builds < 4
+    capacity = moving.capacity
     squeezed = 0.5 * box.positions
     (energy,), _, _ = moving(squeezed, 0.5 * cell)
-    assert moving._recorded.pairs.capacity > capacity
+    assert moving.capacity > capacity
     exact = Atoms(box.numbers, squeezed, cell=0.5 * cell, pbc=True)
     assert energy == pytest.approx(_exact(potential).energy_and_forces(exact)[0], abs=TOLERANCES[potential.dtype][0])
 
@@ -195,19 +195,23 @@ def test_what_a_graph_records_stays_where_it_is() -> None:
     evaluate = TritonEvaluator(potential, box.numbers, box.pbc)
 
     def addresses() -> list[int]:
-        recorded = evaluate._recorded
-        objects = (recorded, recorded.pairs, recorded._network)
-        tensors = [value for one in objects for value in vars(one).values() if isinstance(value, torch.Tensor)]
-        return [tensor.data_ptr() for tensor in tensors]
+        return [array.data_ptr() for array in evaluate.arrays]
 
     evaluate(box.positions, np.array(box.cell))
     before = addresses()
     assert len(before) > 30
     moved = box.positions + np.random.default_rng(1).normal(scale=0.3, size=box.positions.shape)
     evaluate(moved, 1.01 * np.array(box.cell))
-    assert evaluate._atoms.builds == 2
+    assert evaluate.builds == 2
     assert addresses() == before
-    assert evaluate._recorded._network.forces_at % SEPARATE == 0
+
+
+def test_forces_begin_where_kernels_expect_parts_of_the_outputs() -> None:
+    potential = _potential()
+    for n_atoms in (1, 3, 2 * SEPARATE):
+        numbers, pairs = torch.ones(n_atoms, dtype=torch.int64), PairList(n_atoms, 64, potential.device)
+        network = TritonNetwork(potential, numbers.to(potential.device), pairs, periodic=False)
+        assert network.forces_at % SEPARATE == 0 and network.forces_at >= SEPARATE + n_atoms
 
 
 def test_they_compile_for_a_gpu_that_is_not_here(tmp_path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from ffpt_core.potentials.ordered_sums import why_no_triton
 from ffpt_core.training import evaluate, loop, make_configuration, train
 from ffpt_core.training.batches import FrameBatches, chunks, shuffled
 from ffpt_core.training.configuration import TrainingConfiguration
+from ffpt_core.training.display import Watcher
 from ffpt_core.training.graphs import Recording
 from ffpt_core.training.replayed import ReplayedTraining, ReplayedValidation, errors_of, fits
 from ffpt_core.training.resident import _PADDING, ResidentFrames, capacities
@@ -223,7 +226,7 @@ def test_a_step_is_the_same_work_on_the_same_tensors_whatever_the_batch() -> Non
     batches, potential = FrameBatches(clusters(40, periodic=True), CUTOFF), small_potential()
     configuration = settings(ema=0.9, gradient_clip=1.0)
     steps, learner = replayed(potential, configuration, batches, 6)
-    frames = steps._frames
+    frames = steps.frames
     validation = ReplayedValidation(learner.evaluate, configuration.loss, frames, None)
     capacity = frames.capacities[-1]
     static = [*steps.state(), *potential.buffers(), *potential.network.buffers(), *vars(frames).values()]
@@ -232,7 +235,7 @@ def test_a_step_is_the_same_work_on_the_same_tensors_whatever_the_batch() -> Non
     for replays in (steps, validation):
         seen = []
         for numbers in (np.arange(6), np.array([30, 8, 9])):
-            replays._start(numbers)
+            replays.begin(numbers)
             with Launches() as launches:
                 replays.step(capacity)
             assert launches.external <= known
@@ -335,15 +338,14 @@ class Stop(Exception):
 
 def stopped_after(monkeypatch: pytest.MonkeyPatch, configuration: TrainingConfiguration, epochs: int) -> None:
     """Train until so many epochs have been written to the folder."""
-    original = loop.Loop._save
 
-    def stop(self: loop.Loop, row: dict[str, float]) -> None:
-        original(self, row)
-        if len(self.history) == epochs:
-            raise Stop
+    class StopAfter(Watcher):
+        def epoch(self, row: Mapping[str, float]) -> None:
+            if row["epoch"] == epochs:
+                raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Loop, "_save", stop)
+        patch.setattr("ffpt_core.training.run.watching", lambda *_: contextlib.nullcontext([StopAfter()]))
         with pytest.raises(Stop):
             train(configuration)
 
@@ -408,7 +410,7 @@ def test_graphs_train_as_eager_steps_do(changes: dict[str, Any], precision: str)
     steps, learner = replayed(potential, configuration, batches, 4)
     run_all(steps, learner, order, 4, at_once=5)
     total, expected = ordinary_steps(start, configuration, batches, np.split(order, range(4, 58, 4)))
-    assert steps.recorded and len(steps._recordings) > 1
+    assert steps.recorded and steps.recordings > 1
     tolerance = {"float32": 2e-3, "float64": 1e-7}[precision]
     assert steps.loss_sum.item() == pytest.approx(total, rel=tolerance)
     for found, wanted in ((potential.network.parameters(), start.network.parameters()), (learner.averages, expected)):

@@ -22,12 +22,15 @@ class CppFrames:
         flat: (n,) all weights one behind the other, of which those of the network are parts; results are then
             differentiated by it, and not by each of them, which takes longer.
 
+    Attributes:
+        network: the network of the kernel, with its copy of the weights and of what gradients need.
+
     Raises:
         FfptError: the kernel cannot be compiled here.
     """
 
     def __init__(self, network: ScaledNetwork, flat: Tensor | None = None) -> None:
-        self._network = CppNetwork(network)
+        self.network = CppNetwork(network)
         self._weights = weights_of(cast(NewtonNet, network.network))
         self._variables = self._weights if flat is None else [flat]
         self._calls = itertools.count(1)
@@ -48,10 +51,10 @@ class CppFrames:
         structures = Structures(
             numbers.numpy(), positions.numpy(), pairs.numpy(), None if translations is None else translations.numpy()
         ).checked()
-        self._network.load(self._weights)
+        self.network.load(self._weights)
         call = next(self._calls) if torch.is_grad_enabled() else 0
         chunks = chunks_of(structures, frames.numpy(), n_frames)
-        atomic, forces = _EnergiesAndForces.apply(self._network, call, structures, chunks, *self._variables)
+        atomic, forces = _EnergiesAndForces.apply(self.network, call, structures, chunks, *self._variables)
         return torch.zeros(n_frames, dtype=torch.float64).index_add(0, frames, atomic), forces
 
 

@@ -71,6 +71,21 @@ class TritonEvaluator:
             energies[lost.reshape(self._atoms.copies, -1).any(axis=1)] = np.nan
         return Prediction(energies, forces, virial)
 
+    @property
+    def builds(self) -> int:
+        """How many pair lists have been made of atoms that move."""
+        return self._atoms.builds
+
+    @property
+    def capacity(self) -> int:
+        """How many pairs there is room for: with more, everything is recorded anew."""
+        return 0 if self._recorded is None else self._recorded.pairs.capacity
+
+    @property
+    def arrays(self) -> list[Tensor]:
+        """What a graph reads and writes: it stays where it is as long as the capacity is the same."""
+        return [] if self._recorded is None else self._recorded.arrays
+
     def _search(self, positions: np.ndarray, cell: np.ndarray | None) -> None:
         """Bring the pair list on the device up to date."""
         found = self._atoms.update(positions, cell)
@@ -129,6 +144,12 @@ class _Recorded:
             torch.zeros(len(one), dtype=one.dtype, pin_memory=pinned) for one in (inputs, outputs)
         )
         self._graph: torch.cuda.CUDAGraph | None = None
+
+    @property
+    def arrays(self) -> list[Tensor]:
+        """All arrays of the evaluation, on the device and for what goes there and comes back."""
+        parts = (self, self.pairs, self._network)
+        return [value for part in parts for value in vars(part).values() if isinstance(value, Tensor)]
 
     def run(self, positions: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(n_atoms,) energies without shifts, eV, (n_atoms, 3) forces, eV/Angstrom, and the (3, 3) virial, eV."""
