@@ -13,6 +13,7 @@ from ase import Atoms
 from ffpt_core.analysis.criterion import StabilityCriterion
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import NANOMETRE
+from ffpt_core.structure.ase_trajectories import load_first_frame
 
 
 def count_atoms(topology: str | os.PathLike[str]) -> int:
@@ -66,21 +67,14 @@ def criterion_for(
     """The stability criterion of the atoms and bonds of a PDB file.
 
     Args:
-        topology: a PDB file, whose bonds (CONECT records) count where it has any.
+        topology: a PDB file, whose bonds (CONECT records) count where it has any, or a trajectory that holds atoms.
         reference: equilibrium geometry in Angstrom; None: the positions in the PDB file, as a run starts from them.
         settings: max_stretch, contact_factor, min_distance of StabilityCriterion.from_reference.
 
     Raises:
         FfptError: the file cannot be read, or the reference has other atoms.
     """
-    import mdtraj
-
-    if not Path(topology).is_file():
-        raise FfptError(f"there is no file {topology}")
-    try:
-        frame = mdtraj.load(topology)[0]
-    except (OSError, ValueError, RuntimeError) as error:
-        raise FfptError(f"cannot read the topology {topology}: {error}") from error
+    frame = load_first_frame(topology)
     if reference is None:
         cell = None if frame.unitcell_vectors is None else NANOMETRE * frame.unitcell_vectors[0]
         numbers = [atom.element.atomic_number for atom in frame.topology.atoms]

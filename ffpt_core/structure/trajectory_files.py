@@ -15,13 +15,15 @@ import numpy as np
 
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import AKMA, NANOMETRE
+from ffpt_core.structure import ase_trajectories
 from ffpt_core.structure.trajectory_ends import check_end
 
 if TYPE_CHECKING:
     import mdtraj
 
-HOLD_ATOMS = (".h5", ".hdf5", ".pdb", ".gro")
-"""Suffixes of trajectory files that need no topology."""
+_SELF_CONTAINED = (".h5", ".hdf5", ".pdb", ".gro")
+HOLD_ATOMS = (*_SELF_CONTAINED, *ase_trajectories.SUFFIXES)
+"""Suffixes of trajectory files that need no topology; the last ones list no bonds."""
 
 _HOLD_TIMES = (".xtc", ".trr", ".dtr", ".stk")
 """Suffixes of files in which each frame has its time."""
@@ -41,7 +43,7 @@ def load_trajectory(
     """Read a trajectory with the time of each frame in ps, which mdtraj does not take from DCD files.
 
     Args:
-        path: any trajectory that mdtraj reads.
+        path: any trajectory that mdtraj reads, or one of ASE (see ase_trajectory).
         topology: a PDB file (or other) with the atoms; formats that hold them need none.
         frame_interval: ps between frames, the first one included; None: from the file.
         timed: whether times are needed; if not, a file without them is read too, its frames numbered.
@@ -51,16 +53,14 @@ def load_trajectory(
     Raises:
         FfptError: a file is missing, cut off, empty or of another system, or does not say its times.
     """
-    import mdtraj
-
     path = Path(path)
     for needed in (path, topology):
         if needed is not None and not Path(needed).is_file():
             raise FfptError(f"there is no file {needed}")
     if frame_interval is not None and not frame_interval > 0:
         raise FfptError(f"frames cannot be {frame_interval:g} ps apart")
-    self_contained = path.suffix in HOLD_ATOMS
-    if topology is None and not self_contained:
+    top = None if topology is None or Path(topology) == path else Path(topology)
+    if top is None and path.suffix not in HOLD_ATOMS:
         raise FfptError(f"{path} holds no atoms: give a topology (PDB) as well")
     if path.suffix == ".dcd" and not dcd_frames(path):
         raise FfptError(f"{path} has no frames")
@@ -68,7 +68,9 @@ def load_trajectory(
         check_end(path)
     try:
         with _quiet_stdout():
-            trajectory = mdtraj.load(path, **({} if self_contained else {"top": mdtraj.load_topology(topology)}))
+            trajectory = _read(path, top)
+    except FfptError:
+        raise
     # The readers of mdtraj raise whatever their parsing meets, IndexError and AssertionError included.
     except Exception as error:
         # HDF5 reports its whole stack of calls; the last line says what it could not do.
@@ -81,6 +83,15 @@ def load_trajectory(
     elif timed and len(trajectory) > 1 and not _has_times(path):
         raise _without_times(path)
     return trajectory
+
+
+def _read(path: Path, topology: Path | None) -> mdtraj.Trajectory:
+    import mdtraj
+
+    if path.suffix in ase_trajectories.SUFFIXES and (topology is None or path.suffix != ".xyz"):
+        return ase_trajectories.ase_trajectory(path, topology)
+    given = {} if path.suffix in _SELF_CONTAINED else {"top": mdtraj.load_topology(topology)}
+    return mdtraj.load(path, **given)
 
 
 def _has_times(path: Path) -> bool:

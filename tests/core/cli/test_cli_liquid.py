@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import mdtraj
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.analyze import analyze
 from ffpt_core.datasets import Dataset
+from ffpt_core.structure.trajectory_files import load_trajectory
 
 
 def run(tmp_path: Path, *arguments: str) -> dict[str, Any]:
@@ -138,3 +140,48 @@ def test_errors_say_what_is_wrong(tmp_path: Path, box: list[str], arguments: lis
     with pytest.raises(FfptError, match=message):
         run(tmp_path, *arguments, *box[1:])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".traj", ".extxyz"])
+def test_trajectories_of_ase_are_measured_as_those_of_others(tmp_path: Path, suffix: str) -> None:
+    """Bonds are found, cells are there; only times must be given."""
+    made = walking()
+    frames = [Atoms([8, 1, 1] * 64, positions=10.0 * xyz, cell=3 * [EDGE], pbc=True) for xyz in made.xyz]
+    theirs = str(tmp_path / f"a{suffix}")
+    ase.io.write(theirs, frames)
+    (ours, *_) = write(made, tmp_path, "b.h5")
+    read = load_trajectory(theirs, frame_interval=0.2)
+    np.testing.assert_allclose(read.xyz, made.xyz, atol=1e-6)
+    np.testing.assert_allclose(read.unitcell_vectors, made.unitcell_vectors, atol=1e-6)
+    bonds, expected = ([(a.index, b.index) for a, b in one.topology.bonds] for one in (read, made))
+    assert sorted(bonds) == sorted(expected)
+    for verb, options in (
+        ("rdf", ["--r-max", "5"]),
+        ("geometry", []),
+        ("diffusion", ["--fit-start", "1", "--fit-end", "5"]),
+        ("stability", ["--min-distance", "0.5"]),
+    ):
+        found = run(tmp_path, verb, f"one={theirs}", *options, "--frame-interval", "0.2")
+        expected = run(tmp_path, verb, f"one={ours}", *options, "--frame-interval", "0.2")
+        assert_like(found, expected)
+    with pytest.raises(FfptError, match="does not say when its frames were taken"):
+        run(tmp_path, "diffusion", theirs, "--fit-start", "1", "--fit-end", "5")
+    ase.io.write(theirs, [*frames[:2], frames[0][:-3]])
+    with pytest.raises(FfptError, match=r"frame 2 of .* has other atoms than the first"):
+        run(tmp_path, "geometry", theirs, "--frame-interval", "0.2")
+
+
+def assert_like(found: Any, expected: Any) -> None:
+    """The same, names of files aside, numbers to what a pair on the edge of a bin changes."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_like(found[key], value)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_like(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=0.02, abs=0.005, nan_ok=True)
+    elif not isinstance(expected, str):
+        assert found == expected
