@@ -46,8 +46,8 @@ def combustion(
     from ffpt_core.datasets.records.combustion import REACTIONS, SOURCES, reaction_names, read_combustion
 
     if only_list:
-        record = {name: correction.what for name, correction in CORRECTIONS.items()}
-        show(record, *(f"{name}: {what}" for name, what in record.items()))
+        corrections = {name: correction.what for name, correction in CORRECTIONS.items()}
+        show(corrections, *(f"{name}: {what}" for name, what in corrections.items()))
         return
     if output.suffix != ".npz":
         raise FfptError(f"the data set is written as .npz, not as {output.name}")
