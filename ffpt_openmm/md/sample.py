@@ -26,7 +26,7 @@ from ffpt_core.analysis.blocks import statistical_inefficiency
 from ffpt_core.analysis.trajectories import read_state
 from ffpt_core.base.errors import FfptError, FfptWarning
 from ffpt_core.base.files import read_json, write_json
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.units import NANOMETRE, PICOSECOND
 from ffpt_core.datasets import Dataset
 from ffpt_core.sampling.labelling import Job, label
 from ffpt_core.structure.graph import find_bonds
@@ -92,8 +92,8 @@ class SampleSettings:
             length=self.interval * (self.skipped + frames),
             replicas=self.replicas,
             seed=self.seed + place,
-            interval=1000 * self.interval,
-            log_interval=1000 * self.interval,
+            interval=PICOSECOND * self.interval,
+            log_interval=PICOSECOND * self.interval,
             max_stretch=self.max_stretch,
             min_distance=self.min_distance,
         )
