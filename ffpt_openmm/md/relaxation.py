@@ -9,7 +9,9 @@ import numpy as np
 from ase import Atoms
 
 from ffpt_core.analysis import Criterion
-from ffpt_core.base.units import NANOMETRE
+from ffpt_core.base.errors import FfptError
+from ffpt_core.base.units import KJ_PER_MOL_NM, NANOMETRE
+from ffpt_core.potentials.calculator_potential import FAILURES
 from ffpt_core.potentials.interface import Potential
 from ffpt_openmm.md.moving import MovedSystem
 from ffpt_openmm.md.settings import MDSettings
@@ -50,6 +52,8 @@ def relax(
         atoms = _minimize(atoms, teacher.system, "Reference", 0)
         how.append(f"on {teacher.level}")
     relaxed = _minimize(atoms, MovedSystem(potential, topology, settings).system, settings.platform, _ITERATIONS)
+    if not np.isfinite(relaxed.positions).all():
+        relaxed = _minimize_gently(atoms, potential)
     failure = criterion.check(relaxed.positions, np.array(atoms.cell) if atoms.pbc.any() else None)
     if failure is None:
         return relaxed, ", ".join([*how, f"at most {_ITERATIONS} iterations on the potential"])
@@ -69,7 +73,21 @@ def _minimize(atoms: Atoms, system: openmm.System, platform: str, iterations: in
         openmm.LocalEnergyMinimizer.minimize(context, _TOLERANCE, iterations)
         relaxed.positions = context.getState(positions=True).getPositions(asNumpy=True)._value * NANOMETRE
     except openmm.OpenMMException as error:
-        # L-BFGS met a NaN: the criterion calls such a geometry unphysical.
+        _log.info("minimisation stopped: %s", error)  # L-BFGS met a NaN
+        relaxed.positions = np.full_like(atoms.positions, np.nan)
+    return relaxed
+
+
+def _minimize_gently(atoms: Atoms, potential: Potential) -> Atoms:
+    """As many steps of ASE's L-BFGS, at most 0.1 Angstrom each: OpenMM's first may go where an SCF has no answer."""
+    from ase.optimize import LBFGS
+
+    relaxed = atoms.copy()
+    relaxed.calc = potential.calculator()
+    try:
+        LBFGS(relaxed, logfile=None, maxstep=0.1).run(_TOLERANCE * KJ_PER_MOL_NM, _ITERATIONS)
+    except (FfptError, *FAILURES) as error:
         _log.warning("minimisation stopped: %s", error)
         relaxed.positions = np.full_like(atoms.positions, np.nan)
+    relaxed.calc = None
     return relaxed

@@ -160,7 +160,9 @@ def _ignore(steps: int) -> None:
 
 def _source(potential: Source) -> str:
     """A word on where a potential comes from."""
-    return os.fspath(potential) if isinstance(potential, str | os.PathLike) else f"a {type(potential).__name__}"
+    if isinstance(potential, str | os.PathLike):
+        return os.fspath(potential)
+    return getattr(potential, "source", "") or f"a {type(potential).__name__}"
 
 
 def _default_jobs(potential: Potential, settings: MDSettings) -> int:

@@ -26,6 +26,7 @@ from ffpt_core.cli.spellings import became_first_argument, femtoseconds_as_picos
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ffpt_core.potentials.interface import Potential
     from ffpt_openmm.md.run import MDResult
     from ffpt_plumed.reactions.inputs import MetadynamicsSettings
     from ffpt_plumed.reactions.records import Reaction
@@ -110,7 +111,7 @@ def metad(
     job = _job(reaction, input, structure, hills)
     torch.set_num_threads(threads)
     result = run_metad(
-        potential,
+        _opened(potential, job.reaction),
         job.script,
         job.start,
         job.folder if output is None else output,
@@ -123,6 +124,18 @@ def metad(
         progress=True,
     )
     _show(result)
+
+
+def _opened(name: str, reaction: Reaction | None) -> Potential:
+    """The potential; one that counts electrons gets the multiplicity of the reaction, unless its name has another."""
+    from ffpt_core.potentials.calculator_potential import CalculatorPotential
+    from ffpt_core.potentials.sources import open_potential
+
+    opened = open_potential(name)
+    counts_electrons = isinstance(opened, CalculatorPotential) and opened.electrons is not None
+    if reaction is None or not counts_electrons or "multiplicity" in name:
+        return opened
+    return open_potential(name, multiplicity=reaction.multiplicity)
 
 
 @dataclass(frozen=True)

@@ -319,19 +319,17 @@ def test_command(tmp_path, potential, monkeypatch) -> None:
     ase.io.write("start.xyz", WATER)
     app = typer.Typer()
     app.command()(metad.metad)
-    arguments = ["--model", "m.pt", "--input", "plumed.dat", "--structure", "start.xyz", "--bias", "native",
+    arguments = ["m.pt", "--input", "plumed.dat", "--structure", "start.xyz", "--bias", "native",
                  "--length", "0.01", "-o", "run"]  # fmt: skip
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     assert len(read_table("run/HILLS")) == 2
     with pytest.raises(FfptError, match="--reaction NUMBER, or --input FILE"):
-        CliRunner().invoke(app, ["--model", "m.pt"], catch_exceptions=False)
+        CliRunner().invoke(app, ["m.pt"], catch_exceptions=False)
     with pytest.raises(FfptError, match="O O H in this order"):
-        CliRunner().invoke(
-            app, ["--model", "m.pt", "--reaction", "9", "--structure", "start.xyz"], catch_exceptions=False
-        )
+        CliRunner().invoke(app, ["m.pt", "--reaction", "9", "--structure", "start.xyz"], catch_exceptions=False)
     ase.io.write("ho2.xyz", Atoms("OOH", [[0, 0, 0], [1.32, 0, 0], [-0.26, 0.94, 0]]))
-    arguments = ["--model", "m.pt", "--reaction", "9", "--structure", "ho2.xyz", "--length", "0.01", "--bias", "native"]
+    arguments = ["m.pt", "--reaction", "9", "--structure", "ho2.xyz", "--length", "0.01", "--bias", "native"]
     assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
     assert "Reaction 9" in Path("reaction-9/plumed.dat").read_text()
     assert {"cv1", "cv2"} < set(read_table("reaction-9/COLVAR").fields)

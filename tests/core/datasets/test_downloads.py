@@ -21,6 +21,7 @@ from ffpt_core import datasets
 from ffpt_core.base.errors import FfptError
 from ffpt_core.base.units import KCAL_PER_MOL
 from ffpt_core.cli.data import data as app
+from ffpt_core.cli.main import main
 from ffpt_core.datasets import RECORDS, DatasetWarning, fetch, fetch_dataset
 from ffpt_core.datasets.records.combustion import REACTIONS, SOURCES
 from ffpt_core.datasets.records.combustion_files import file_record
@@ -268,7 +269,7 @@ def test_cache_folder_is_the_users_own_by_default(monkeypatch, cache):
     assert datasets.cache_folder().name == "ffpt"
 
 
-def test_command_get_and_list(server, monkeypatch, tmp_path, cache):
+def test_command_get_and_list(server, monkeypatch, tmp_path, cache, capsys):
     monkeypatch.setitem(RECORDS, "water", record(f"{server.url}/ok/water.npz", checksum=None))
     runner = CliRunner()
     result = runner.invoke(app, ["get", "water", "-o", str(tmp_path / "water.xyz")])
@@ -280,7 +281,9 @@ def test_command_get_and_list(server, monkeypatch, tmp_path, cache):
     again = runner.invoke(app, ["get", "water"])
     assert again.stdout.strip() == str(cache / "water.npz")
     assert "trust" not in again.stderr
-    listed = json.loads(runner.invoke(app, ["list", "--json"]).stdout)
+    capsys.readouterr()
+    assert main(["data", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
     assert {entry["name"] for entry in listed} == RECORDS.keys()
     assert "sgdml-aspirin-ccsd-train" in runner.invoke(app, ["list"]).stdout
     wrong = runner.invoke(app, ["get", "watr"])

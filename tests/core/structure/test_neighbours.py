@@ -16,7 +16,7 @@ from openmm_models import random_potential, rattled, water_box
 from ffpt_core.base.units import KJ_PER_MOL, KJ_PER_MOL_NM, NANOMETRE
 from ffpt_core.export.openmm_module import SKIN, ForceModule
 from ffpt_core.export.torchscript import compile_module
-from ffpt_core.potentials.newtonnet.cpp import load_kernel
+from ffpt_core.potentials.backends import BACKENDS
 from ffpt_core.structure.neighbours import NeighbourList, half_list
 from ffpt_core.structure.pairs import still_complete
 from ffpt_openmm.forces import backends
@@ -226,14 +226,16 @@ def test_contexts_of_one_torchforce_keep_their_own_lists() -> None:
             np.testing.assert_allclose(found_forces, forces, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("kernel", ["torch", "fused"])
-def test_contexts_of_one_pythonforce_run_in_threads(kernel) -> None:
+@pytest.mark.parametrize("backend", ["torch", "cpp"])
+def test_contexts_of_one_pythonforce_run_in_threads(backend, monkeypatch) -> None:
     """They share one function, hence one pair list; PyTorch gives the interpreter away while it computes."""
     potential = random_potential(torch.float64, scale=1.0)
-    if kernel == "fused" and isinstance(missing := load_kernel(), str):
-        pytest.skip(missing)
+    if reason := BACKENDS.get(backend)().why_not(potential):
+        pytest.skip(reason)
+    chosen = BACKENDS.get(backend)()
+    monkeypatch.setattr("ffpt_core.potentials.network_potential.choose_backend", lambda *_: chosen)
     atoms = water_box(CELL, 16)
-    force = mm.PythonForce(PotentialFunction(potential, atoms.numbers.tolist(), periodic=True, kernel=kernel))
+    force = mm.PythonForce(PotentialFunction(potential, atoms.numbers.tolist(), periodic=True))
     force.setUsesPeriodicBoundaryConditions(True)
     contexts = _contexts(force, len(atoms), 2)
     frames = [atoms, rattled(atoms, SKIN, seed=1)]
