@@ -9,6 +9,7 @@ from ffpt_core.potentials.calculator_potential import CalculatorPotential
 from ffpt_core.potentials.interface import Potential
 from ffpt_core.potentials.sources import TBLITE_ACCURACY
 from ffpt_core.teachers import Teacher
+from ffpt_core.teachers.systems import to_xml
 
 
 def earlier_name(potential: Potential, path: Path | None) -> str:
@@ -19,7 +20,7 @@ def earlier_name(potential: Potential, path: Path | None) -> str:
         path: what it was opened by, as a path; it may be no file.
     """
     if isinstance(potential, Teacher):
-        return f"teacher {potential.record()['fingerprint']}"
+        return f"teacher {hashlib.sha256(to_xml(potential.system).encode()).hexdigest()}"
     if isinstance(potential, CalculatorPotential) and potential.source:
         name = potential.source.partition("?")[0]
         if potential.electrons is None:

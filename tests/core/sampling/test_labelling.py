@@ -316,7 +316,7 @@ def test_a_killed_run_continues_and_ends_the_same(tmp_path: Path) -> None:
     frames.save(tmp_path / "frames.npz")
     output = tmp_path / "out.npz"
     code = "import typer; from ffpt_core.cli.label import label; typer.run(label)"
-    arguments = [str(tmp_path / "frames.npz"), "-o", str(output), "--calculator", "tblite:GFN2-xTB", "--jobs", "2"]
+    arguments = ["tblite:GFN2-xTB", str(tmp_path / "frames.npz"), "-o", str(output), "--jobs", "2"]
     command = [sys.executable, "-c", code, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -343,10 +343,10 @@ def test_the_command(frames: Dataset, tmp_path: Path) -> None:
     from ffpt_core.cli.label import label as command
 
     write(frames, tmp_path / "frames.xyz")
-    command(tmp_path / "frames.xyz", "ase:emt", tmp_path / "out.npz", jobs=1)
+    command("ase:emt", tmp_path / "frames.xyz", tmp_path / "out.npz", jobs=1)
     out = Dataset.load(tmp_path / "out.npz")
     np.testing.assert_allclose(out.energies, emt(frames)[0], atol=1e-5)  # text has few digits
     with pytest.raises(FfptError, match=r"written as \.npz"):
-        command(tmp_path / "frames.xyz", "ase:emt", tmp_path / "out.xyz")
+        command("ase:emt", tmp_path / "frames.xyz", tmp_path / "out.xyz")
     with pytest.raises(FfptError, match="no potential 'nonsense'"):
-        command(tmp_path / "frames.xyz", "nonsense", tmp_path / "b.npz")
+        command("nonsense", tmp_path / "frames.xyz", tmp_path / "b.npz")
