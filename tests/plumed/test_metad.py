@@ -22,12 +22,15 @@ from typer.testing import CliRunner
 from ffpt_core import FfptError, NetworkPotential
 from ffpt_core.base.files import read_json
 from ffpt_core.base.units import KJ_PER_MOL, NANOMETRE
+from ffpt_core.cli.main import main
 from ffpt_core.teachers import load_teacher
 from ffpt_openmm import run_md, topology_of
 from ffpt_plumed import reaction
 from ffpt_plumed.metadynamics import bias as biases
 from ffpt_plumed.metadynamics.run import METAD_SETTINGS, run_metad
+from ffpt_plumed.reactions import inputs
 from ffpt_plumed.reactions.species import SpeciesCriterion
+from ffpt_plumed.reactions.structures import starting_structure
 from ffpt_plumed.text import plumed_input, script
 from ffpt_plumed.text.plumed_input import PlumedInput
 from ffpt_plumed.text.tables import read_table
@@ -333,3 +336,39 @@ def test_command(tmp_path, potential, monkeypatch) -> None:
     assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
     assert "Reaction 9" in Path("reaction-9/plumed.dat").read_text()
     assert {"cv1", "cv2"} < set(read_table("reaction-9/COLVAR").fields)
+
+
+def test_any_potential_is_biased_and_continues_exactly(tmp_path) -> None:
+    """xTB along reaction 9, whole and in two parts: the same hills, variables, energies and frames."""
+    pytest.importorskip("tblite")
+    of_reaction = reaction("9")
+    text = inputs.plumed_input(of_reaction, inputs.MetadynamicsSettings(pace=10, stride=5))
+    start = starting_structure(of_reaction)
+    settings = dataclasses.replace(
+        METAD_SETTINGS, length=0.008, interval=1.0, log_interval=1.0, checkpoint_interval=0.004, platform="Reference"
+    )
+
+    def run(name: str, length: float) -> Path:
+        changed = dataclasses.replace(settings, length=length)
+        run_metad("tblite:GFN2-xTB?multiplicity=2", text, start, tmp_path / name, changed, bias="native")
+        return tmp_path / name
+
+    whole, broken = run("whole", 0.008), run("broken", 0.004)
+    assert run("broken", 0.008) == broken
+    for name in ("HILLS", "COLVAR"):
+        one, other = read_table(whole / name), read_table(broken / name)
+        assert len(one) > 2
+        np.testing.assert_array_equal(one.values, other.values)
+    assert (whole / "state-0.csv").read_text() == (broken / "state-0.csv").read_text()
+    frames = [mdtraj.load(folder / "trajectory-0.dcd", top=folder / "topology.pdb").xyz for folder in (whole, broken)]
+    np.testing.assert_array_equal(*frames)
+
+
+def test_a_reaction_gives_its_multiplicity_to_a_potential_that_counts_electrons(tmp_path, monkeypatch) -> None:
+    """HO2 has 17 electrons: a doublet."""
+    pytest.importorskip("tblite")
+    monkeypatch.chdir(tmp_path)
+    command = ["metad", "tblite:GFN2-xTB", "--reaction", "9", "--length", "0.001", "--bias", "native"]
+    assert main([*command, "-o", "run"]) == 0
+    assert read_json("run/run.json")["potential"]["source"] == "tblite:GFN2-xTB?multiplicity=2"
+    assert main([*command[:1], "tblite:GFN2-xTB?multiplicity=1", *command[2:], "-o", "other"]) == 2
