@@ -11,6 +11,7 @@ import typer
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.options import (
     CheckpointInterval,
+    Device,
     FrameInterval,
     Jobs,
     PotentialName,
@@ -93,6 +94,7 @@ def md(
     platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
     jobs: Jobs = None,
     threads: Threads = 1,
+    device: Device = None,
 ) -> None:
     """Dynamics of independent replicas on any potential; each stops at its first unphysical frame.
 
@@ -134,7 +136,7 @@ def md(
         platform=platform,
     )
     loaded = None if teacher is None else load_teacher(teacher)
-    opened = open_potential(potential)
+    opened = open_potential(potential, device)
     start_here = None if structure is None else read_geometry(structure)
     atoms, geometry = _atoms(topology, loaded, opened, start_here)
     given: Atoms | list[Atoms] | None = geometry if start_here is None else start_here

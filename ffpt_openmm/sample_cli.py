@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ffpt_core.base.errors import FfptError
-from ffpt_core.cli.options import Jobs, PotentialName, Seed, Timestep
+from ffpt_core.cli.options import Device, Jobs, PotentialName, Seed, Timestep
 from ffpt_core.cli.output import show
 
 
@@ -38,6 +38,7 @@ def sample(
     ] = None,
     seed: Seed = 0,
     jobs: Jobs = None,
+    device: Device = None,
 ) -> None:
     """Sample dynamics of any potential at one temperature or several, as a data set for `ffpt train`.
 
@@ -75,7 +76,7 @@ def sample(
         max_stretch=max_stretch,
         min_distance=min_distance,
     )
-    opened, topology = open_potential(potential), None
+    opened, topology = open_potential(potential, device), None
     if structure is not None:
         atoms = read_geometry(structure)
     elif isinstance(opened, Teacher):

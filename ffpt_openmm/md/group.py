@@ -271,7 +271,8 @@ class ReplicaGroup:
         """The replicas that run, at the checkpoint or at the start, with their files open."""
         from openmm import OpenMMException
 
-        potential, starts = saved_potential(self.folder.path), read_geometries(self.folder.start)
+        device = read_json(self.folder.record).get("device")
+        potential, starts = saved_potential(self.folder.path, device), read_geometries(self.folder.start)
         try:
             ensemble = self.biasing.ensemble(
                 self.folder, potential, self.topology, self.settings, starts, running, saved.state

@@ -158,6 +158,12 @@ def _ignore(steps: int) -> None:
     """Where no bar is shown."""
 
 
+def _device(potential: Potential) -> str | None:
+    """Where the potential was opened, for the processes that open it again; None: it has no choice."""
+    device = getattr(potential, "device", None)
+    return None if device is None else str(device)
+
+
 def _source(potential: Source) -> str:
     """A word on where a potential comes from."""
     if isinstance(potential, str | os.PathLike):
@@ -234,6 +240,7 @@ def _prepare(
         "structure": {"source": "teacher" if teacher is not None else "given", "fingerprint": fingerprint_of(starts)},
         **biasing.record(),
         "files": _FILES | biasing.files(),
+        "device": _device(potential),
         "groups": [],
         "replicas": [],
     }  # fmt: skip
@@ -242,7 +249,7 @@ def _prepare(
         check_continues(folder.path, old, record)
         if record["settings"] != old["settings"] and settings.format == "h5":
             raise FfptError(f"{folder.path} cannot be extended: its trajectories were closed as HDF5; use format dcd")
-        record = {**old, "settings": record["settings"]}
+        record = {**old, "settings": record["settings"], "device": record["device"]}
     else:
         how, criterion = _write_shared(folder, potential, topology, starts, reference, teacher, settings, biasing)
         record |= {"minimized": how, "criterion": criterion}

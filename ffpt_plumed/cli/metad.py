@@ -12,6 +12,7 @@ import typer
 from ffpt_core.base.errors import FfptError
 from ffpt_core.cli.options import (
     CheckpointInterval,
+    Device,
     FrameInterval,
     PotentialName,
     Seed,
@@ -70,6 +71,7 @@ def metad(
     backend: Annotated[str, typer.Option(help="torchforce, pythonforce or auto: the fastest that is there.")] = "auto",
     platform: Annotated[str, typer.Option(help="OpenMM platform, or auto.")] = "auto",
     threads: Threads = 1,
+    device: Device = None,
 ) -> None:
     """Biased Langevin dynamics of one trajectory; it stops at its first unphysical frame.
 
@@ -111,7 +113,7 @@ def metad(
     job = _job(reaction, input, structure, hills)
     torch.set_num_threads(threads)
     result = run_metad(
-        _opened(potential, job.reaction),
+        _opened(potential, job.reaction, device),
         job.script,
         job.start,
         job.folder if output is None else output,
@@ -126,16 +128,16 @@ def metad(
     _show(result)
 
 
-def _opened(name: str, reaction: Reaction | None) -> Potential:
+def _opened(name: str, reaction: Reaction | None, device: str | None) -> Potential:
     """The potential; one that counts electrons gets the multiplicity of the reaction, unless its name has another."""
     from ffpt_core.potentials.calculator_potential import CalculatorPotential
     from ffpt_core.potentials.sources import open_potential
 
-    opened = open_potential(name)
+    opened = open_potential(name, device)
     counts_electrons = isinstance(opened, CalculatorPotential) and opened.electrons is not None
     if reaction is None or not counts_electrons or "multiplicity" in name:
         return opened
-    return open_potential(name, multiplicity=reaction.multiplicity)
+    return open_potential(name, device, multiplicity=reaction.multiplicity)
 
 
 @dataclass(frozen=True)
