@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,7 +86,7 @@ def _minimize_gently(atoms: Atoms, potential: Potential) -> Atoms:
     relaxed = atoms.copy()
     relaxed.calc = potential.calculator()
     try:
-        LBFGS(relaxed, logfile=None, maxstep=0.1).run(_TOLERANCE * KJ_PER_MOL_NM, _ITERATIONS)
+        LBFGS(relaxed, logfile=os.devnull, maxstep=0.1).run(_TOLERANCE * KJ_PER_MOL_NM, _ITERATIONS)
     except (FfptError, *FAILURES) as error:
         _log.warning("minimisation stopped: %s", error)
         relaxed.positions = np.full_like(atoms.positions, np.nan)

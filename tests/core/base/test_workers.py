@@ -118,8 +118,9 @@ def test_leaving_early_ends_the_workers() -> None:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from ffpt_core.base.workers import LocalExecutor, say
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores it
 def work(number):
     import os
     say(os.getpid()); time.sleep(600)

@@ -20,12 +20,11 @@ from ffpt_core.export.openmm_module import EnergyModule, ForceModule
 from ffpt_core.export.torchscript import (
     check_module,
     deployed,
-    disagreement,
     engine_evaluation,
     export_torchscript,
-    probe_geometries,
     read_record,
 )
+from ffpt_core.potentials.agreement import disagreement, probe_geometries
 from ffpt_core.teachers import aspirin
 
 TRICLINIC = np.array([[11.0, 0, 0], [2.0, 10.4, 0], [-1.5, 1.0, 10.8]])
@@ -172,15 +171,15 @@ def test_wrong_module_is_never_written(tmp_path, molecule, monkeypatch) -> None:
             return energy, 1.001 * forces
 
     frames = probe_geometries(molecule.numbers)
-    with pytest.raises(FfptError, match=r"off the original one"):
+    with pytest.raises(FfptError, match=r"off the network in plain PyTorch"):
         check_module(Wrong(potential, molecule.numbers), potential, frames)
     shifted = random_potential(scale=1.0)
     shifted.set_shifts({1: SHIFTS[1] + 1e-4})
-    with pytest.raises(FfptError, match=r"off the original one"):
+    with pytest.raises(FfptError, match=r"off the network in plain PyTorch"):
         check_module(ForceModule(shifted, molecule.numbers), potential, frames)
     monkeypatch.setattr(export_module, "compile_module", lambda module: torch.jit.script(
         ForceModule(shifted, molecule.numbers).eval()))  # fmt: skip
-    with pytest.raises(FfptError, match=r"off the original one"):
+    with pytest.raises(FfptError, match=r"off the network in plain PyTorch"):
         export_torchscript(potential, molecule.numbers, tmp_path / "force.pt")
     assert not list(tmp_path.iterdir())
 
@@ -246,14 +245,14 @@ def test_command(tmp_path, molecule, capsys) -> None:
     model = tmp_path / "model.pt"
     random_potential().save(model)
     aspirin().save(tmp_path / "teacher")
-    export(model, tmp_path / "force.pt", topology=tmp_path / "teacher" / "topology.pdb", molecule=None, periodic=None)
+    export(model, tmp_path / "force.pt", topology=tmp_path / "teacher" / "topology.pdb", structure=None, periodic=None)
     assert read_record(tmp_path / "force.pt")["numbers"] == molecule.numbers.tolist()
-    export(model, tmp_path / "f2.pt", molecule=tmp_path / "teacher" / "relaxed.xyz", topology=None, periodic=None)
+    export(model, tmp_path / "f2.pt", structure=tmp_path / "teacher" / "relaxed.xyz", topology=None, periodic=None)
     with pytest.raises(FfptError, match="either --topology"):
-        export(model, tmp_path / "f3.pt", topology=None, molecule=None)
+        export(model, tmp_path / "f3.pt", topology=None, structure=None)
     with pytest.raises(FfptError, match="no export for 'gromacs'"):
-        export(model, tmp_path / "f3.pt", molecule=Path("x.xyz"), topology=None, engine="gromacs")
+        export(model, tmp_path / "f3.pt", structure=Path("x.xyz"), topology=None, engine="gromacs")
     with pytest.raises(FfptError, match="cannot read the structure"):
-        export(model, tmp_path / "f3.pt", molecule=tmp_path / "nothing.xyz", topology=None)
+        export(model, tmp_path / "f3.pt", structure=tmp_path / "nothing.xyz", topology=None)
     with pytest.raises(FfptError, match="has no box"):
-        export(model, tmp_path / "f3.pt", molecule=tmp_path / "teacher" / "relaxed.xyz", topology=None, periodic=True)
+        export(model, tmp_path / "f3.pt", structure=tmp_path / "teacher" / "relaxed.xyz", topology=None, periodic=True)
